@@ -1,0 +1,191 @@
+"""What routes depend on: require_user, require_admin and their kin, and install()."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, FastAPI
+from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
+from fastapi.security.base import SecurityBase
+from starlette.requests import HTTPConnection
+
+from .errors import ConfigurationError, InsufficientRole, NotAuthenticated, NotOwner
+from .kit import AuthKit, CurrentUser
+from .openapi import SCHEME_NAME, complete_openapi
+from .transports import BearerTransport, Transport
+
+_STATE = "jwt_auth_kit"
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """A kit in an application, and how tokens reach it."""
+
+    kit: AuthKit
+    transports: Sequence[Transport]
+
+
+def install(
+    app: FastAPI, kit: AuthKit, *, transports: Sequence[Transport] = (BearerTransport(),)
+) -> AuthKit:
+    """Let the routes of *app* use *kit*; return it.
+
+    Args:
+        app: the application, or a mounted one that is to have its own kit.
+        kit: the stores and settings.
+        transports: where access tokens are looked for, in order; the first one answers logins.
+
+    Raises:
+        ConfigurationError: there is no transport.
+    """
+    if not transports:
+        raise ConfigurationError("install() needs a transport, BearerTransport() for example.")
+    installation = Installation(kit, tuple(transports))
+    setattr(app.state, _STATE, installation)
+    # An application mounted below this one finds the kit here: of its parents a request shows
+    # only the outermost router.
+    setattr(app.router, _STATE, installation)
+    complete_openapi(app)
+    return kit
+
+
+def get_installation(connection: HTTPConnection) -> Installation:
+    """Find what was installed in the application of *connection*; see ``get_auth``."""
+    app = connection.app
+    installation: Installation | None = getattr(app.state, _STATE, None)
+    if installation is not None:
+        return installation
+    outermost = connection.scope.get("router")
+    if outermost is None or outermost is app.router:
+        return ensure_installed(app)
+    inherited: Installation | None = getattr(outermost, _STATE, None)
+    if inherited is None:
+        raise ConfigurationError(
+            f"The mounted application {app.title!r} has no AuthKit, and neither has the one it is "
+            "mounted in. Call install(sub_app, kit) with the kit it should use."
+        )
+    return inherited
+
+
+def ensure_installed(app: FastAPI) -> Installation:
+    """Return what *app* has installed, and before that install a kit of the environment."""
+    if getattr(app.state, _STATE, None) is None:
+        install(app, AuthKit())
+    installation: Installation = getattr(app.state, _STATE)
+    complete_openapi(app)
+    return installation
+
+
+async def get_auth(connection: HTTPConnection) -> AuthKit:
+    """Return the kit of the application: a dependency for routes of your own.
+
+    Raises:
+        ConfigurationError: a mounted application has none, or the environment holds no key.
+    """
+    return get_installation(connection).kit
+
+
+def read_access_token(connection: HTTPConnection) -> str | None:
+    """Return the access token of a request, whichever transport carries it."""
+    for transport in get_installation(connection).transports:
+        token = transport.read_access_token(connection)
+        if token is not None:
+            return token
+    return None
+
+
+class _Bearer(SecurityBase):
+    """A dependency that OpenAPI shows as a lock; ``complete_openapi`` fills in the URL."""
+
+    scheme_name = SCHEME_NAME
+    model = OAuth2(flows=OAuthFlows(password=OAuthFlowPassword(tokenUrl="auth/token", scopes={})))
+
+
+class _GetCurrentUser(_Bearer):
+    """The user of the access token.
+
+    Raises:
+        NotAuthenticated: no token was sent.
+        InvalidToken: it is expired, revoked, or not one of ours.
+    """
+
+    async def __call__(self, connection: HTTPConnection) -> CurrentUser:
+        token = read_access_token(connection)
+        if token is None:
+            raise NotAuthenticated
+        return await get_installation(connection).kit.authenticate(token)
+
+
+class _GetOptionalUser(_Bearer):
+    """The user of the access token; None where no token was sent. A bad one is still a 401."""
+
+    async def __call__(self, connection: HTTPConnection) -> CurrentUser | None:
+        token = read_access_token(connection)
+        if token is None:
+            return None
+        return await get_installation(connection).kit.authenticate(token)
+
+
+class _GetAccessToken(_Bearer):
+    """The access token as it was sent, unchecked; None where none was."""
+
+    async def __call__(self, connection: HTTPConnection) -> str | None:
+        return read_access_token(connection)
+
+
+get_current_user = _GetCurrentUser()
+"""Dependency: the signed-in user; 401 without one. Override it to sign a test in."""
+
+require_user = get_current_user
+"""The same object as ``get_current_user``, named for routes that only need the check."""
+
+get_optional_user = _GetOptionalUser()
+"""Dependency: the signed-in user or None."""
+
+get_access_token = _GetAccessToken()
+
+UserDep = Annotated[CurrentUser, Depends(get_current_user)]
+"""Parameter type: ``async def route(user: UserDep)``."""
+
+
+def require_role(*roles: str) -> Callable[[CurrentUser], Awaitable[CurrentUser]]:
+    """Make a dependency that lets users with one of *roles* pass; 403 for others."""
+    if not roles:
+        raise ConfigurationError("require_role() needs a role.")
+    allowed = frozenset(roles)
+
+    async def check_role(user: UserDep) -> CurrentUser:
+        if user.role not in allowed:
+            raise InsufficientRole
+        return user
+
+    return check_role
+
+
+require_admin = require_role("admin")
+"""Dependency: a user with the role ``admin``; 403 for others."""
+
+AdminDep = Annotated[CurrentUser, Depends(require_admin)]
+"""Parameter type: ``async def route(admin: AdminDep)``."""
+
+
+def require_owner(parameter: str, *, admin: bool = False) -> Callable[..., Awaitable[CurrentUser]]:
+    """Make a dependency that lets only the user named by a path parameter pass; 403 for others.
+
+    Args:
+        parameter: name of the path parameter that holds the owner's id.
+        admin: let administrators pass too.
+    """
+
+    async def check_owner(connection: HTTPConnection, user: UserDep) -> CurrentUser:
+        if parameter not in connection.path_params:
+            raise ConfigurationError(
+                f"require_owner({parameter!r}) is used on a route whose path has no "
+                f"{{{parameter}}}."
+            )
+        is_owner = str(connection.path_params[parameter]) == user.id
+        if not is_owner and not (admin and user.role == "admin"):
+            raise NotOwner
+        return user
+
+    return check_owner

@@ -1,0 +1,245 @@
+"""Every error the library raises, each with the status and the code a client sees.
+
+ConfigurationError            the application is set up wrong; never sent to a client
+AuthError                     an HTTPException, so it needs no handler
+├── Unauthorized        401
+│   ├── NotAuthenticated      no credentials were sent
+│   ├── InvalidCredentials    wrong e-mail or password, or the account is disabled
+│   └── InvalidToken          malformed, forged, for another audience ...
+│       ├── ExpiredToken
+│       ├── WrongTokenType    a refresh token where an access token belongs, or the reverse
+│       ├── RevokedToken      an access token whose session ended or whose user changed
+│       ├── SessionExpired    a refresh token after the session's end
+│       ├── SessionRevoked    a refresh token after logout, disable or password change
+│       └── RefreshReused     a spent refresh token came back: the session is over
+├── Forbidden           403
+│   ├── InsufficientRole
+│   └── NotOwner
+├── EmailTaken          409
+└── ServiceUnavailable  503
+    ├── StoreUnavailable      the database did not answer
+    └── Busy                  too many passwords are being checked at once
+"""
+
+from typing import Any, ClassVar, Literal
+
+from fastapi import HTTPException
+from pydantic import BaseModel
+
+ErrorCode = Literal[
+    "busy",
+    "email_taken",
+    "forbidden",
+    "insufficient_role",
+    "invalid_credentials",
+    "invalid_token",
+    "not_authenticated",
+    "not_owner",
+    "refresh_reused",
+    "service_unavailable",
+    "session_expired",
+    "session_revoked",
+    "store_unavailable",
+    "token_expired",
+    "token_revoked",
+    "unauthorized",
+    "wrong_token_type",
+]
+
+
+class ConfigurationError(Exception):
+    """The application is set up wrong; the message holds the cure."""
+
+
+class AuthError(HTTPException):
+    """Base of every error that reaches a client: ``{"detail": {"code", "message"}}``."""
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    message: ClassVar[str]
+
+    def __init__(self) -> None:
+        super().__init__(
+            self.status,
+            detail={"code": self.code, "message": self.message},
+            headers=self.response_headers(),
+        )
+
+    @classmethod
+    def response_headers(cls) -> dict[str, str]:
+        """Headers that go with the answer."""
+        return {}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class Unauthorized(AuthError):
+    """401: who is asking is not known."""
+
+    status = 401
+    code = "unauthorized"
+    message = "Authentication failed"
+
+    @classmethod
+    def response_headers(cls) -> dict[str, str]:
+        # RFC 6750 section 3.1: no error attribute where no token was presented.
+        return {"WWW-Authenticate": "Bearer"}
+
+
+class NotAuthenticated(Unauthorized):
+    """No credentials were sent."""
+
+    code = "not_authenticated"
+    message = "Not authenticated"
+
+
+class InvalidCredentials(Unauthorized):
+    """Unknown e-mail, wrong password or disabled account: one answer for all three."""
+
+    code = "invalid_credentials"
+    message = "Incorrect e-mail or password"
+
+
+class InvalidToken(Unauthorized):
+    """The token cannot be trusted (RFC 6750 section 3.1)."""
+
+    code = "invalid_token"
+    message = "The token is invalid"
+
+    @classmethod
+    def response_headers(cls) -> dict[str, str]:
+        challenge = f'Bearer error="invalid_token", error_description="{cls.message}"'
+        return {"WWW-Authenticate": challenge}
+
+
+class ExpiredToken(InvalidToken):
+    """The token was good and its time is over."""
+
+    code = "token_expired"
+    message = "The token has expired"
+
+
+class WrongTokenType(InvalidToken):
+    """A genuine token of another kind (RFC 8725 section 3.11)."""
+
+    code = "wrong_token_type"
+    message = "This kind of token is not accepted here"
+
+
+class RevokedToken(InvalidToken):
+    """An access token whose session ended, or whose user's rights changed."""
+
+    code = "token_revoked"
+    message = "The token has been revoked"
+
+
+class SessionExpired(InvalidToken):
+    """The session reached its idle or absolute end: sign in again."""
+
+    code = "session_expired"
+    message = "The session has expired"
+
+
+class SessionRevoked(InvalidToken):
+    """The session was ended on purpose: sign in again."""
+
+    code = "session_revoked"
+    message = "The session has ended"
+
+
+class RefreshReused(InvalidToken):
+    """A spent refresh token was presented; the session is revoked (RFC 9700 section 4.14.2)."""
+
+    code = "refresh_reused"
+    message = "The refresh token was already used, so the session has ended"
+
+
+class Forbidden(AuthError):
+    """403: known, but not allowed."""
+
+    status = 403
+    code = "forbidden"
+    message = "Not allowed"
+
+
+class InsufficientRole(Forbidden):
+    """The route asks for a role the user does not have."""
+
+    code = "insufficient_role"
+    message = "Your role does not allow this"
+
+
+class NotOwner(Forbidden):
+    """The path names another user's things."""
+
+    code = "not_owner"
+    message = "This belongs to another user"
+
+
+class EmailTaken(AuthError):
+    """409: there is an account with this e-mail address."""
+
+    status = 409
+    code = "email_taken"
+    message = "This e-mail address is already registered"
+
+
+class ServiceUnavailable(AuthError):
+    """503: try the same request again soon."""
+
+    status = 503
+    code = "service_unavailable"
+    message = "Temporarily unavailable, try again"
+
+    @classmethod
+    def response_headers(cls) -> dict[str, str]:
+        return {"Retry-After": "1"}
+
+
+class StoreUnavailable(ServiceUnavailable):
+    """A store did not answer; nothing is known about the token, so it is not a 401."""
+
+    code = "store_unavailable"
+    message = "The session store is unavailable, try again"
+
+
+class Busy(ServiceUnavailable):
+    """More passwords wait for the hashing pool than it is allowed to queue."""
+
+    code = "busy"
+    message = "Too many sign-ins at once, try again"
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong: a stable code for programs, a sentence for people."""
+
+    code: ErrorCode
+    message: str
+
+
+class ErrorBody(BaseModel):
+    """Body of every AuthError."""
+
+    detail: ErrorDetail
+
+
+def error_responses(*errors: type[AuthError]) -> dict[int | str, dict[str, Any]]:
+    """Document *errors* on a route: the ``responses=`` argument of FastAPI."""
+    responses: dict[int | str, dict[str, Any]] = {}
+    for error in errors:
+        response = responses.setdefault(
+            error.status,
+            {
+                "model": ErrorBody,
+                "description": error.message,
+                "content": {"application/json": {"examples": {}}},
+                "headers": {
+                    name: {"schema": {"type": "string"}} for name in error.response_headers()
+                },
+            },
+        )
+        response["content"]["application/json"]["examples"][error.code] = {
+            "value": {"detail": {"code": error.code, "message": error.message}}
+        }
+    return responses

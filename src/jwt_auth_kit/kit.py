@@ -1,0 +1,370 @@
+"""AuthKit: the use cases of authentication, independent of HTTP."""
+
+import logging
+import unicodedata
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+
+from email_validator import EmailNotValidError, validate_email
+
+from .errors import EmailTaken, InvalidCredentials, InvalidToken, SessionRevoked, StoreUnavailable
+from .events import UNKNOWN_CLIENT, AuditTrail, Client, EventHook, log_event
+from .keys import KeyRing
+from .passwords import Argon2Hasher, PasswordHasher, Passwords
+from .session_manager import SessionManager, SignedIn
+from .settings import AuthSettings
+from .stores.base import NewUser, StaleLogin, TokenStore, User, UserStore
+from .stores.memory import MemoryTokenStore, MemoryUserStore
+from .tokens import PROFILE_CLAIMS, Claims, JWTManager, TokenType, utc_now
+
+logger = logging.getLogger("jwt_auth_kit")
+
+MAX_TRIES = 5
+MAX_EMAIL_LENGTH = 320
+NOBODY = "0"
+"""Looked up in the place of an unknown account, so that it costs the same."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentUser:
+    """Who is asking, as the access token says."""
+
+    id: str
+    role: str = "user"
+    email: str | None = None
+    display_name: str | None = None
+    session_id: str | None = None
+    claims: Claims | None = field(default=None, repr=False, compare=False)
+
+
+class AuthKit:
+    """Registers, signs in, refreshes and signs out.
+
+    Args:
+        users: where accounts are kept; in memory by default.
+        tokens: where sessions are kept; in memory by default.
+        settings: lives and names; read from the environment by default.
+        keys: what signs; ``JWT_SECRET_KEY`` by default.
+        hasher: what hashes passwords; argon2id by default.
+        on_event: called with each event of the audit trail; writes to ``logging`` by default.
+        profile_claims: the user's data an access token carries beside id and role.
+        clock: tells the moment; another one is for tests.
+
+    Raises:
+        ConfigurationError: there is no key, or a setting is impossible.
+    """
+
+    def __init__(
+        self,
+        *,
+        users: UserStore | None = None,
+        tokens: TokenStore | None = None,
+        settings: AuthSettings | None = None,
+        keys: KeyRing | None = None,
+        hasher: PasswordHasher | None = None,
+        on_event: EventHook = log_event,
+        profile_claims: Collection[str] = PROFILE_CLAIMS,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.settings = settings or AuthSettings()
+        self.users: UserStore = MemoryUserStore() if users is None else users
+        self.tokens: TokenStore = MemoryTokenStore() if tokens is None else tokens
+        self.jwt = JWTManager(
+            keys or KeyRing.from_secret(_secret(self.settings)),
+            access_ttl=self.settings.access_ttl,
+            refresh_ttl=self.settings.refresh_ttl,
+            issuer=self.settings.issuer,
+            audience=self.settings.audience,
+            leeway=self.settings.leeway,
+            profile_claims=profile_claims,
+            clock=clock,
+        )
+        self.passwords = Passwords(hasher or Argon2Hasher())
+        self._audit = AuditTrail(on_event, clock)
+        self._sessions = SessionManager(
+            users=self.users,
+            tokens=self.tokens,
+            jwt=self.jwt,
+            settings=self.settings,
+            audit=self._audit,
+            clock=clock,
+        )
+        _warn_of_memory(accounts=users is None, sessions=tokens is None)
+
+    async def register(
+        self,
+        email: str,
+        password: str,
+        *,
+        display_name: str | None = None,
+        client: Client = UNKNOWN_CLIENT,
+    ) -> SignedIn:
+        """Make an account with the role ``user`` and sign it in.
+
+        Raises:
+            EmailTaken: there is an account with this address.
+            ValueError: it is not an e-mail address.
+        """
+        user = await self.create_user(email, password, display_name=display_name, client=client)
+        return await self._begin(str(user.id), client)
+
+    async def create_user(
+        self,
+        email: str,
+        password: str,
+        *,
+        display_name: str | None = None,
+        role: str = "user",
+        client: Client = UNKNOWN_CLIENT,
+    ) -> User:
+        """Make an account and leave it signed out; see ``register`` for the errors."""
+        address = check_email(email)
+        if await self.users.get_by_email(address) is not None:
+            raise EmailTaken
+        new = NewUser(
+            email=address,
+            display_name=display_name or address.partition("@")[0],
+            password_hash=await self.passwords.hash(password),
+            role=role,
+        )
+        user = await self.users.create(new)
+        await self._audit.record("registered", str(user.id), client=client)
+        return user
+
+    async def login(
+        self, email: str, password: str, *, client: Client = UNKNOWN_CLIENT
+    ) -> SignedIn:
+        """Sign in with a password and begin a session.
+
+        Raises:
+            InvalidCredentials: unknown address, wrong password or disabled account.
+            Busy: too many passwords are waiting to be checked.
+        """
+        return await _retried(lambda: self._login(email, password, client))
+
+    async def refresh(self, refresh_token: str, *, client: Client = UNKNOWN_CLIENT) -> SignedIn:
+        """Give a new access token, and the refresh token that belongs to it.
+
+        Within the reuse window one refresh token always gets the same successor, so two tabs
+        or a repeated request do no harm.
+
+        Raises:
+            RefreshReused: the token was spent; the session is over.
+            SessionExpired: idle or absolute end.
+            SessionRevoked: ended by a logout, a password change or an administrator.
+            InvalidToken: not a refresh token of a session.
+        """
+        return await self._sessions.refresh(refresh_token, client=client)
+
+    async def authenticate(self, access_token: str) -> CurrentUser:
+        """Verify an access token without asking a store.
+
+        Raises:
+            ExpiredToken: its time is over.
+            RevokedToken: its session ended or its user's rights changed, as far as known here.
+            InvalidToken: anything else.
+        """
+        claims = self.jwt.verify_access_token(access_token)
+        self._sessions.check(claims)
+        return CurrentUser(
+            id=claims["sub"],
+            role=claims.get("role", "user"),
+            email=claims.get("email"),
+            display_name=claims.get("display_name"),
+            session_id=claims.get("sid"),
+            claims=claims,
+        )
+
+    async def get_user(self, user_id: str) -> User:
+        """Return the account as it is now.
+
+        Raises:
+            SessionRevoked: it is gone or disabled.
+        """
+        user = await self.users.get_by_id(user_id)
+        if user is None or not user.is_active:
+            raise SessionRevoked
+        return user
+
+    async def logout(
+        self, token: str, token_type: TokenType, *, client: Client = UNKNOWN_CLIENT
+    ) -> None:
+        """End the session of *token*; one that is not valid any more has none to end."""
+        try:
+            claims = self.jwt.verify_token(token, token_type, allow_expired=True)
+        except InvalidToken:
+            return
+        user_id, session_id = claims["sub"], claims.get("sid")
+        if session_id is not None and await self._sessions.end(user_id, session_id, "logged_out"):
+            await self._audit.record("logged_out", user_id, session_id=session_id, client=client)
+
+    async def logout_all(self, user_id: str, *, client: Client = UNKNOWN_CLIENT) -> None:
+        """End every session of a user and void the access tokens."""
+        await self._sessions.end_all(user_id, "logged_out_everywhere")
+        await self._audit.record("sessions_ended", user_id, client=client)
+
+    async def change_password(
+        self, user_id: str, current: str, new: str, *, client: Client = UNKNOWN_CLIENT
+    ) -> SignedIn:
+        """Replace the password, end every session, and begin a new one for the caller.
+
+        Raises:
+            InvalidCredentials: *current* is wrong, or the account is gone or disabled.
+        """
+        old_hash = await self._prove(user_id, current, client)
+        new_hash = await self.passwords.hash(new)
+        # A login that runs beside this may have read the old hash. Ending sessions first makes
+        # it fail; ending them again catches one that began between the two writes.
+        await self._sessions.end_all(user_id, "password_changed")
+        while not await self.users.set_password_hash(user_id, new_hash, expected=old_hash):
+            old_hash = await self._prove(user_id, current, client)  # a login rehashed it
+        await self._sessions.end_all(user_id, "password_changed")
+        await self._audit.record("password_changed", user_id, client=client)
+        return await self._begin(user_id, client)
+
+    async def set_role(self, user_id: str, role: str) -> None:
+        """Change a user's role; access tokens with the old one are void.
+
+        Raises:
+            LookupError: there is no such user.
+        """
+        if not await self.users.set_role(user_id, role):
+            raise LookupError(f"no user {user_id}")
+        await self._sessions.void_access_tokens(user_id)
+        await self._audit.record("role_changed", user_id, reason=role)
+
+    async def disable_user(self, user_id: str) -> None:
+        """Lock an account and end its sessions.
+
+        Raises:
+            LookupError: there is no such user.
+        """
+        if not await self.users.set_active(user_id, active=False):
+            raise LookupError(f"no user {user_id}")
+        await self._sessions.end_all(user_id, "user_disabled")
+        await self._audit.record("user_disabled", user_id)
+
+    async def enable_user(self, user_id: str) -> None:
+        """Let a disabled user sign in again.
+
+        Raises:
+            LookupError: there is no such user.
+        """
+        if not await self.users.set_active(user_id, active=True):
+            raise LookupError(f"no user {user_id}")
+        await self._audit.record("user_enabled", user_id)
+
+    async def aclose(self) -> None:
+        """Wait for writes that are still under way."""
+        await self._sessions.aclose()
+
+    async def _login(self, email: str, password: str, client: Client) -> SignedIn:
+        # Unknown accounts take the same three reads and one hash as known ones, so that time
+        # does not tell them apart. The user is read again after the epochs: whoever ends all
+        # sessions from here on moves them, and the store refuses the new session.
+        known = await self.users.get_by_email(normalize_email(email))
+        user_id = NOBODY if known is None else str(known.id)
+        epochs = await self.tokens.epochs(user_id)
+        user = await self.users.get_by_id(user_id)
+        user = None if known is None else user
+        matches = await self.passwords.verify(password, user.password_hash if user else None)
+        if user is None or not matches or not user.is_active:
+            await self._refuse_login(user, client, password_matches=matches)
+            raise InvalidCredentials
+        await self._rehash(user, password)
+        return await self._sessions.begin(user, epoch=epochs.epoch, client=client)
+
+    async def _refuse_login(
+        self, user: User | None, client: Client, *, password_matches: bool
+    ) -> None:
+        reason = "user_disabled" if password_matches else "wrong_password"
+        await self._audit.record(
+            "login_failed",
+            None if user is None else str(user.id),
+            client=client,
+            reason="unknown_user" if user is None else reason,
+        )
+
+    async def _rehash(self, user: User, password: str) -> None:
+        old_hash = user.password_hash
+        if old_hash is None or not self.passwords.needs_rehash(old_hash):
+            return
+        new_hash = await self.passwords.hash(password)
+        # A password change may have come in between; it must not be undone.
+        if await self.users.set_password_hash(str(user.id), new_hash, expected=old_hash):
+            await self._audit.record("password_rehashed", str(user.id))
+
+    async def _prove(self, user_id: str, password: str, client: Client) -> str | None:
+        """Return the hash that *password* was just checked against."""
+        user = await self.users.get_by_id(user_id)
+        password_hash = None if user is None else user.password_hash
+        matches = await self.passwords.verify(password, password_hash)
+        if user is None or not matches or not user.is_active:
+            await self._refuse_login(user, client, password_matches=matches)
+            raise InvalidCredentials
+        return password_hash
+
+    async def _begin(self, user_id: str, client: Client) -> SignedIn:
+        """Begin a session for a user who just proved to be one."""
+
+        async def begin() -> SignedIn:
+            epochs = await self.tokens.epochs(user_id)
+            user = await self.get_user(user_id)
+            return await self._sessions.begin(user, epoch=epochs.epoch, client=client)
+
+        return await _retried(begin)
+
+
+def normalize_email(email: str) -> str:
+    """Return *email* as accounts are looked up by it: lower case, the domain in Unicode.
+
+    Addresses that no new account could have, such as ``admin@localhost``, are kept: a host's
+    old table may hold them.
+    """
+    try:
+        return check_email(email)
+    except ValueError:
+        text = unicodedata.normalize("NFC", email.strip()).lower()
+    return text if text.isprintable() and len(text) <= MAX_EMAIL_LENGTH else NOBODY
+
+
+def check_email(email: str) -> str:
+    """Return *email* normalised for a new account.
+
+    Raises:
+        ValueError: it is not an e-mail address; the message does not repeat it.
+    """
+    try:
+        return validate_email(email, check_deliverability=False).normalized.lower()
+    except EmailNotValidError:
+        raise ValueError("not a valid e-mail address") from None
+
+
+async def _retried(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Sign in again when all sessions of the user were ended meanwhile."""
+    for _ in range(MAX_TRIES):
+        try:
+            return await attempt()
+        except StaleLogin:
+            continue
+    raise StoreUnavailable
+
+
+def _secret(settings: AuthSettings) -> str | None:
+    return None if settings.secret_key is None else settings.secret_key.get_secret_value()
+
+
+def _warn_of_memory(*, accounts: bool, sessions: bool) -> None:
+    kept = [name for name, kept in (("accounts", accounts), ("sessions", sessions)) if kept]
+    if not kept:
+        return
+    logger.warning(
+        "%s live in memory: a restart loses them and other processes do not see them. "
+        "Choose a database: AuthKit(users=SQLAlchemyUserStore(engine), "
+        "tokens=SQLAlchemyTokenStore(engine)).",
+        " and ".join(kept).capitalize(),
+    )

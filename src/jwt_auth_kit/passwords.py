@@ -1,0 +1,212 @@
+"""Password hashes: argon2id, made and checked off the event loop, and old hashes replaced."""
+
+import os
+import unicodedata
+from collections.abc import Callable, Sequence
+from typing import Protocol, Self, TypeVar
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+import argon2
+from argon2.exceptions import Argon2Error, InvalidHashError
+
+from .errors import Busy, ConfigurationError
+
+T = TypeVar("T")
+
+MIN_MEMORY_COST = 19_456  # KiB: the minimum of OWASP's and ASVS's argon2id profiles with t=2
+MIN_TIME_COST = 2
+DEFAULT_THREADS = min(4, os.cpu_count() or 1)
+MAX_QUEUE = 100
+OLD_SCHEMES = ("bcrypt", "pbkdf2_sha256", "sha512_crypt", "django_pbkdf2_sha256")
+"""passlib's names for what old user tables hold most often."""
+
+
+class PasswordHasher(Protocol):
+    """Makes and checks password hashes. Runs in a worker thread, so it must be thread-safe."""
+
+    def hash(self, password: str) -> str:
+        """Return a new hash of *password*, salt and parameters included."""
+        ...
+
+    def verify(self, password: str, password_hash: str) -> bool:
+        """Tell whether *password* made *password_hash*; False for a hash of an unknown kind."""
+        ...
+
+    def needs_rehash(self, password_hash: str) -> bool:
+        """Tell whether *password_hash* is of an old kind or has old parameters."""
+        ...
+
+
+class Argon2Hasher:
+    """argon2id (RFC 9106) at OWASP's minimum: about 20 ms and 19 MiB a hash.
+
+    Args:
+        memory_cost: KiB.
+        time_cost: passes over the memory.
+        parallelism: lanes.
+
+    Raises:
+        ConfigurationError: weaker than OWASP's minimum.
+    """
+
+    def __init__(
+        self,
+        *,
+        memory_cost: int = MIN_MEMORY_COST,
+        time_cost: int = MIN_TIME_COST,
+        parallelism: int = 1,
+    ) -> None:
+        if memory_cost < MIN_MEMORY_COST or time_cost < MIN_TIME_COST:
+            raise ConfigurationError(
+                f"argon2id needs memory_cost >= {MIN_MEMORY_COST} (KiB) and time_cost >= "
+                f"{MIN_TIME_COST}, not {memory_cost} and {time_cost}."
+            )
+        self._argon2 = argon2.PasswordHasher(
+            time_cost=time_cost, memory_cost=memory_cost, parallelism=parallelism
+        )
+
+    @classmethod
+    def weak_for_tests(cls) -> Self:
+        """Make a hasher that costs microseconds, for the test suites of applications only."""
+        hasher = cls()
+        hasher._argon2 = argon2.PasswordHasher.from_parameters(argon2.profiles.CHEAPEST)
+        return hasher
+
+    def hash(self, password: str) -> str:
+        """Hash *password* with a new random salt."""
+        return self._argon2.hash(password)
+
+    def verify(self, password: str, password_hash: str) -> bool:
+        """Check *password* in constant time."""
+        try:
+            return self._argon2.verify(password_hash, password)
+        except (Argon2Error, InvalidHashError):
+            return False
+
+    def needs_rehash(self, password_hash: str) -> bool:
+        """Tell whether *password_hash* has other parameters than new hashes get."""
+        try:
+            return self._argon2.check_needs_rehash(password_hash)
+        except InvalidHashError:
+            return True
+
+
+class PasslibHasher:
+    """Checks old hashes through passlib; new ones, and all after the next login, are argon2id.
+
+    Needs the ``passlib`` extra (or a passlib of your own).
+
+    Args:
+        schemes: names of passlib's handlers the user table holds.
+        primary: makes the new hashes.
+
+    Raises:
+        ConfigurationError: passlib is missing or does not know a scheme.
+    """
+
+    def __init__(
+        self,
+        schemes: Sequence[str] = OLD_SCHEMES,
+        *,
+        primary: PasswordHasher | None = None,
+    ) -> None:
+        try:
+            from passlib.context import CryptContext  # noqa: PLC0415  an optional extra
+        except ImportError:
+            raise ConfigurationError(
+                "PasslibHasher needs passlib: pip install 'jwt-auth-kit[passlib]'"
+            ) from None
+        try:
+            self._old = CryptContext(schemes=list(schemes))
+        except KeyError as error:
+            raise ConfigurationError(f"passlib does not know a scheme: {error}") from None
+        self._primary = primary or Argon2Hasher()
+
+    def hash(self, password: str) -> str:
+        """Hash *password* with the primary hasher."""
+        return self._primary.hash(password)
+
+    def verify(self, password: str, password_hash: str) -> bool:
+        """Check *password* with whatever made *password_hash*."""
+        if self._is_old(password_hash):
+            try:
+                return bool(self._old.verify(password, password_hash))
+            except ValueError:  # bcrypt refuses more than 72 bytes, others a NUL
+                return False
+        return self._primary.verify(password, password_hash)
+
+    def needs_rehash(self, password_hash: str) -> bool:
+        """Tell whether a login should replace *password_hash*: every old one."""
+        return self._is_old(password_hash) or self._primary.needs_rehash(password_hash)
+
+    def _is_old(self, password_hash: str) -> bool:
+        return self._old.identify(password_hash) is not None
+
+
+class Passwords:
+    """Runs a hasher in a small pool of threads, so that a login never holds up other requests.
+
+    Args:
+        hasher: what makes and checks hashes.
+        threads: passwords worked on at once; each takes the hasher's memory.
+        queue: passwords that may wait; past that a login is answered 503 at once.
+    """
+
+    def __init__(
+        self, hasher: PasswordHasher, *, threads: int = DEFAULT_THREADS, queue: int = MAX_QUEUE
+    ) -> None:
+        self._hasher = hasher
+        self._threads = threads
+        self._queue = queue
+        self._limiter: anyio.lowlevel.RunVar[anyio.CapacityLimiter] = anyio.lowlevel.RunVar(
+            f"jwt_auth_kit.passwords.{id(self)}"
+        )
+        # Checked where there is no hash, with the parameters of new hashes, so that the time of
+        # an answer does not tell whether an account exists.
+        self._decoy = hasher.hash("no account has this password")
+
+    async def hash(self, password: str) -> str:
+        """Hash *password*.
+
+        Raises:
+            Busy: the queue is full.
+        """
+        return await self._run(self._hasher.hash, normalize_password(password))
+
+    async def verify(self, password: str, password_hash: str | None) -> bool:
+        """Check *password*; with no hash, take the same time and return False.
+
+        Raises:
+            Busy: the queue is full.
+        """
+        text = normalize_password(password)
+        matches = await self._run(self._hasher.verify, text, password_hash or self._decoy)
+        return matches and password_hash is not None
+
+    def needs_rehash(self, password_hash: str) -> bool:
+        """Tell whether a login should replace *password_hash*."""
+        return self._hasher.needs_rehash(password_hash)
+
+    async def _run(self, function: Callable[..., T], *arguments: str) -> T:
+        limiter = self._pool()
+        if limiter.statistics().tasks_waiting >= self._queue:
+            raise Busy
+        return await anyio.to_thread.run_sync(function, *arguments, limiter=limiter)
+
+    def _pool(self) -> anyio.CapacityLimiter:
+        """Return the limiter of the running event loop; one cannot be shared between loops."""
+        limiter = self._limiter.get(None)
+        if limiter is None:
+            limiter = anyio.CapacityLimiter(self._threads)
+            self._limiter.set(limiter)
+        return limiter
+
+
+def normalize_password(password: str) -> str:
+    """Return *password* in NFC (NIST SP 800-63B section 3.1.1.2).
+
+    The same key presses give different code points on different systems.
+    """
+    return unicodedata.normalize("NFC", password)

@@ -1,0 +1,92 @@
+"""Settings from the environment: JWT_SECRET_KEY, JWT_ACCESS_TTL and the rest."""
+
+from datetime import timedelta
+from typing import Annotated, Any, Self
+
+from annotated_types import Ge, Le
+from pydantic import BeforeValidator, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from .errors import ConfigurationError
+
+
+def _seconds(value: Any) -> Any:
+    """Let the environment say plain seconds ("900") beside ISO 8601 ("PT15M")."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return timedelta(seconds=float(value))
+    except (ValueError, OverflowError):
+        return value
+
+
+Span = Annotated[timedelta, BeforeValidator(_seconds)]
+Life = Annotated[Span, Ge(timedelta(seconds=1)), Le(timedelta(days=3650))]
+
+
+class AuthSettings(BaseSettings):
+    """What the ``JWT_*`` variables choose; read from the environment and ``.env`` when made.
+
+    Spans are given in seconds (``JWT_ACCESS_TTL=900``) or ISO 8601 (``PT15M``).
+
+    Raises:
+        ConfigurationError: a value is impossible; the message names the variable.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="JWT_",
+        env_file=".env",
+        env_file_encoding="utf-8",
+        extra="ignore",  # a shared .env holds other services' keys
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    secret_key: SecretStr | None = None
+    """Base64 of at least 32 random bytes; signs every token."""
+
+    access_ttl: Life = timedelta(minutes=15)
+    """Life of an access token, never past the end of its session."""
+
+    refresh_ttl: Life = timedelta(days=7)
+    """A session ends after this long without a refresh."""
+
+    session_ttl: Life = timedelta(days=30)
+    """A session ends this long after the login, however often it is refreshed."""
+
+    reuse_window: Annotated[Span, Ge(timedelta(0)), Le(timedelta(minutes=5))] = timedelta(
+        seconds=30
+    )
+    """How long a refresh token that was just replaced gets the same successor again."""
+
+    issuer: str | None = None
+    """``iss`` of our tokens; when set, tokens of another issuer are refused."""
+
+    audience: str | None = None
+    """``aud`` of our tokens; when set, tokens for others are refused."""
+
+    leeway: Annotated[Span, Ge(timedelta(0)), Le(timedelta(minutes=5))] = timedelta(0)
+    """Extra time granted to ``exp``, for clocks that differ between machines."""
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigurationError(_explain(error)) from None
+
+    @model_validator(mode="after")
+    def _lives_fit_into_each_other(self) -> Self:
+        if not self.access_ttl <= self.refresh_ttl <= self.session_ttl:
+            raise ConfigurationError(
+                "JWT_ACCESS_TTL <= JWT_REFRESH_TTL <= JWT_SESSION_TTL must hold, "
+                f"but they are {self.access_ttl}, {self.refresh_ttl} and {self.session_ttl}."
+            )
+        return self
+
+
+def _explain(error: ValidationError) -> str:
+    problems = [
+        f"JWT_{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg']}"
+        for problem in error.errors(include_input=False, include_url=False, include_context=False)
+    ]
+    return "; ".join(problems)

@@ -1,0 +1,1 @@
+"""Where users and sessions are kept: the protocols in base, one module for each database."""

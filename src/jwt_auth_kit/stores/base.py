@@ -1,0 +1,179 @@
+"""What a store must do: the TokenStore and UserStore protocols and their records.
+
+A store does one atomic step per call and decides nothing. When its database fails it raises
+``StoreUnavailable``, and never answers as if it had found nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from ..sessions import Session, SessionChanges
+
+
+class Epochs(NamedTuple):
+    """Two marks on a user's timeline; both are 0 for a user nothing happened to."""
+
+    epoch: int
+    """Access tokens made below it are void."""
+
+    sessions_from: int
+    """Sessions that began below it are dead: sign-ins before this number are void."""
+
+
+class StoredSession(NamedTuple):
+    """A session and its user's epochs, read in one step."""
+
+    session: Session
+    epochs: Epochs
+
+
+class Revocations(NamedTuple):
+    """What ended since a cursor. Entries may come twice."""
+
+    session_ids: Sequence[str]
+    epochs: Sequence[tuple[str, int]]
+    """User ids, each with the epoch below which access tokens are void."""
+
+    cursor: str
+    """Pass it to the next call."""
+
+
+class StaleLogin(Exception):
+    """All sessions of the user were ended while somebody was signing in; read and try again."""
+
+
+class TokenStore(Protocol):
+    """Keeps sessions, one row each, and two epochs a user. Every method is one atomic step."""
+
+    async def create(self, session: Session) -> None:
+        """Keep a new session.
+
+        The user's epochs are locked while it is written, so that an end of all sessions is
+        either seen here or ends this one too.
+
+        Raises:
+            StaleLogin: ``session.epoch`` is below the user's ``sessions_from``.
+        """
+        ...
+
+    async def get(self, user_id: str, session_id: str) -> StoredSession | None:
+        """Return the session of this user; None where there is none, revoked ones included."""
+        ...
+
+    async def compare_and_set(
+        self, user_id: str, session_id: str, version: int, changes: SessionChanges
+    ) -> bool:
+        """Write *changes* and ``version + 1`` if the session is still at *version*.
+
+        False, with nothing written, where it is not, where it is revoked or gone.
+        """
+        ...
+
+    async def revoke(self, user_id: str, session_id: str, reason: str, now: datetime) -> bool:
+        """End a session for good, whatever its version; True if it was not ended before."""
+        ...
+
+    async def revoke_all(self, user_id: str, reason: str, now: datetime) -> int:
+        """End every session of a user; return the new epoch, which is also ``sessions_from``.
+
+        No session of an earlier epoch can be created afterwards.
+        """
+        ...
+
+    async def void_access_tokens(self, user_id: str, now: datetime) -> int:
+        """Raise the user's epoch and leave the sessions alone; return the new epoch."""
+        ...
+
+    async def epochs(self, user_id: str) -> Epochs:
+        """Return the user's epochs."""
+        ...
+
+    async def list_by_user(self, user_id: str, now: datetime) -> Sequence[Session]:
+        """Return the sessions that are live at *now*, newest first."""
+        ...
+
+    async def revoked_since(self, cursor: str | None, now: datetime) -> Revocations:
+        """Return what was revoked after *cursor*; None begins with what may still matter."""
+        ...
+
+    async def purge(self, before: datetime, limit: int) -> int:
+        """Delete at most *limit* sessions that ended before *before*; return how many."""
+        ...
+
+
+class User(Protocol):
+    """An account. Any class with these attributes fits: a mapped one, a dataclass ..."""
+
+    @property
+    def id(self) -> object:
+        """Unique and never given again; tokens carry ``str(id)``."""
+        ...
+
+    @property
+    def email(self) -> str:
+        """The address the user signs in with."""
+        ...
+
+    @property
+    def display_name(self) -> str | None:
+        """What other people see."""
+        ...
+
+    @property
+    def role(self) -> str:
+        """``user``, ``admin`` or a role of the application."""
+        ...
+
+    @property
+    def is_active(self) -> bool:
+        """A disabled user signs in nowhere."""
+        ...
+
+    @property
+    def password_hash(self) -> str | None:
+        """None for a user without a password."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewUser:
+    """An account to be made; the e-mail address is normalised, the password hashed."""
+
+    email: str
+    display_name: str
+    password_hash: str = field(repr=False)
+    role: str = "user"
+
+
+class UserStore(Protocol):
+    """Finds and changes accounts. Ids are strings here; a store turns them into its own type."""
+
+    async def get_by_id(self, user_id: str) -> User | None:
+        """Return the account as it is now; None also for an id that cannot exist."""
+        ...
+
+    async def get_by_email(self, email: str) -> User | None:
+        """Return the account of a normalised (lower-case) address."""
+        ...
+
+    async def create(self, user: NewUser) -> User:
+        """Make an account.
+
+        Raises:
+            EmailTaken: there is one with this address, also when two are made at once.
+        """
+        ...
+
+    async def set_password_hash(self, user_id: str, new: str, *, expected: str | None) -> bool:
+        """Replace the hash if it is still *expected*; False, with nothing written, if not."""
+        ...
+
+    async def set_role(self, user_id: str, role: str) -> bool:
+        """Change the role; False if there is no such user."""
+        ...
+
+    async def set_active(self, user_id: str, *, active: bool) -> bool:
+        """Enable or disable the account; False if there is no such user."""
+        ...

@@ -1,0 +1,199 @@
+"""Stores in the memory of one process: for tests, demos and the first ten minutes."""
+
+import threading
+import uuid
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from ..errors import EmailTaken
+from ..sessions import Session, SessionChanges
+from .base import Epochs, NewUser, Revocations, StaleLogin, StoredSession
+
+NO_EPOCHS = Epochs(0, 0)
+
+
+class MemoryTokenStore:
+    """Keeps sessions in a dict; a restart ends them all. Safe under threads and tasks."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sessions: dict[str, dict[str, Session]] = defaultdict(dict)
+        self._epochs: dict[str, Epochs] = {}
+        self._feed: list[tuple[str, str | int]] = []
+
+    async def create(self, session: Session) -> None:
+        """See TokenStore.create."""
+        with self._lock:
+            if session.epoch < self._epochs.get(session.user_id, NO_EPOCHS).sessions_from:
+                raise StaleLogin
+            self._sessions[session.user_id][session.id] = session
+
+    async def get(self, user_id: str, session_id: str) -> StoredSession | None:
+        """See TokenStore.get."""
+        with self._lock:
+            session = self._find(user_id, session_id)
+            if session is None:
+                return None
+            return StoredSession(session, self._epochs.get(user_id, NO_EPOCHS))
+
+    async def compare_and_set(
+        self, user_id: str, session_id: str, version: int, changes: SessionChanges
+    ) -> bool:
+        """See TokenStore.compare_and_set."""
+        with self._lock:
+            session = self._find(user_id, session_id)
+            if session is None or session.version != version or session.revoked_at is not None:
+                return False
+            self._sessions[user_id][session_id] = session.changed(changes)
+            return True
+
+    async def revoke(self, user_id: str, session_id: str, reason: str, now: datetime) -> bool:
+        """See TokenStore.revoke."""
+        with self._lock:
+            return self._revoke(user_id, session_id, reason, now)
+
+    async def revoke_all(self, user_id: str, reason: str, now: datetime) -> int:
+        """See TokenStore.revoke_all."""
+        with self._lock:
+            epoch = self._epochs.get(user_id, NO_EPOCHS).epoch + 1
+            self._epochs[user_id] = Epochs(epoch, epoch)
+            self._feed.append((user_id, epoch))
+            for session_id in self._sessions.get(user_id, ()):
+                self._revoke(user_id, session_id, reason, now)
+            return epoch
+
+    async def void_access_tokens(self, user_id: str, now: datetime) -> int:  # noqa: ARG002
+        """See TokenStore.void_access_tokens."""
+        with self._lock:
+            epochs = self._epochs.get(user_id, NO_EPOCHS)
+            self._epochs[user_id] = Epochs(epochs.epoch + 1, epochs.sessions_from)
+            self._feed.append((user_id, epochs.epoch + 1))
+            return epochs.epoch + 1
+
+    async def epochs(self, user_id: str) -> Epochs:
+        """See TokenStore.epochs."""
+        with self._lock:
+            return self._epochs.get(user_id, NO_EPOCHS)
+
+    async def list_by_user(self, user_id: str, now: datetime) -> Sequence[Session]:
+        """See TokenStore.list_by_user."""
+        with self._lock:
+            sessions_from = self._epochs.get(user_id, NO_EPOCHS).sessions_from
+            sessions = self._sessions.get(user_id, {}).values()
+            live = [s for s in sessions if s.is_live(now, sessions_from=sessions_from)]
+        return sorted(live, key=lambda session: session.created_at, reverse=True)
+
+    async def revoked_since(self, cursor: str | None, now: datetime) -> Revocations:  # noqa: ARG002
+        """See TokenStore.revoked_since."""
+        with self._lock:
+            entries = self._feed[int(cursor or 0) :]
+            end = len(self._feed)
+        return Revocations(
+            session_ids=[mark for _, mark in entries if isinstance(mark, str)],
+            epochs=[(user_id, mark) for user_id, mark in entries if isinstance(mark, int)],
+            cursor=str(end),
+        )
+
+    async def purge(self, before: datetime, limit: int) -> int:
+        """See TokenStore.purge."""
+        with self._lock:
+            ended = [
+                session
+                for sessions in self._sessions.values()
+                for session in sessions.values()
+                if _ended_before(session, before)
+            ][:limit]
+            for session in ended:
+                del self._sessions[session.user_id][session.id]
+        return len(ended)
+
+    def _find(self, user_id: str, session_id: str) -> Session | None:
+        return self._sessions.get(user_id, {}).get(session_id)
+
+    def _revoke(self, user_id: str, session_id: str, reason: str, now: datetime) -> bool:
+        session = self._find(user_id, session_id)
+        if session is None or session.revoked_at is not None:
+            return False
+        self._sessions[user_id][session_id] = replace(
+            session, revoked_at=now, revoke_reason=reason, version=session.version + 1
+        )
+        self._feed.append((user_id, session_id))
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryUser:
+    """An account in memory."""
+
+    id: str
+    email: str
+    display_name: str
+    role: str = "user"
+    is_active: bool = True
+    password_hash: str | None = field(default=None, repr=False)
+
+
+class MemoryUserStore:
+    """Keeps accounts in a dict; a restart loses them all."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users: dict[str, MemoryUser] = {}
+        self._ids: dict[str, str] = {}
+
+    async def get_by_id(self, user_id: str) -> MemoryUser | None:
+        """See UserStore.get_by_id."""
+        return self._users.get(user_id)
+
+    async def get_by_email(self, email: str) -> MemoryUser | None:
+        """See UserStore.get_by_email."""
+        return self._users.get(self._ids.get(email, ""))
+
+    async def create(self, user: NewUser) -> MemoryUser:
+        """See UserStore.create."""
+        account = MemoryUser(
+            id=str(uuid.uuid4()),
+            email=user.email,
+            display_name=user.display_name,
+            role=user.role,
+            password_hash=user.password_hash,
+        )
+        with self._lock:
+            if user.email in self._ids:
+                raise EmailTaken
+            self._ids[user.email] = account.id
+            self._users[account.id] = account
+        return account
+
+    async def set_password_hash(self, user_id: str, new: str, *, expected: str | None) -> bool:
+        """See UserStore.set_password_hash."""
+        with self._lock:
+            user = self._users.get(user_id)
+            if user is None or user.password_hash != expected:
+                return False
+            self._users[user_id] = replace(user, password_hash=new)
+            return True
+
+    async def set_role(self, user_id: str, role: str) -> bool:
+        """See UserStore.set_role."""
+        with self._lock:
+            user = self._users.get(user_id)
+            if user is not None:
+                self._users[user_id] = replace(user, role=role)
+            return user is not None
+
+    async def set_active(self, user_id: str, *, active: bool) -> bool:
+        """See UserStore.set_active."""
+        with self._lock:
+            user = self._users.get(user_id)
+            if user is not None:
+                self._users[user_id] = replace(user, is_active=active)
+            return user is not None
+
+
+def _ended_before(session: Session, moment: datetime) -> bool:
+    if session.revoked_at is not None and session.revoked_at < moment:
+        return True
+    return min(session.expires_at, session.idle_expires_at) < moment

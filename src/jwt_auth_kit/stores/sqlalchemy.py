@@ -1,0 +1,440 @@
+"""Stores on SQLAlchemy 2 (asyncio), for SQLite and PostgreSQL.
+
+Needs the ``sqlalchemy`` extra and a driver such as aiosqlite or asyncpg.
+"""
+
+import logging
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, Generic, TypeVar, cast
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    DateTime,
+    Dialect,
+    Index,
+    Insert,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    TypeDecorator,
+    and_,
+    delete,
+    false,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Mapped, mapped_column
+from sqlalchemy.schema import Column
+
+from ..errors import ConfigurationError, EmailTaken, StoreUnavailable
+from ..sessions import Session, SessionChanges
+from .base import Epochs, NewUser, Revocations, StaleLogin, StoredSession
+from .base import User as UserProtocol
+
+logger = logging.getLogger("jwt_auth_kit")
+
+metadata = MetaData()
+"""The tables ``users``, ``auth_sessions`` and ``auth_epochs``, for migrations of your own."""
+
+_UPSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+FEED_OVERLAP = timedelta(seconds=60)
+"""Transactions become visible later than the moment they carry; entries are read twice."""
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """An aware datetime in UTC, also on databases that forget the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Store UTC."""
+        return value if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Return UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """Declarative base of the table ``users``."""
+
+    metadata = metadata
+
+
+class User(Base):
+    """The ready-made account table; use a mapped class of your own for more columns."""
+
+    __tablename__ = "users"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True, default=lambda: str(uuid.uuid4()))
+    email: Mapped[str] = mapped_column(String(320), unique=True)
+    display_name: Mapped[str] = mapped_column(String(100))
+    role: Mapped[str] = mapped_column(String(50), default="user")
+    is_active: Mapped[bool] = mapped_column(Boolean, default=True)
+    password_hash: Mapped[str | None] = mapped_column(String(255))
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=lambda: datetime.now(UTC))
+
+    def __repr__(self) -> str:
+        return f"User(id={self.id!r})"
+
+
+sessions = Table(
+    "auth_sessions",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("user_id", String(255), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("salt", LargeBinary(16), nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("auth_time", UTCDateTime, nullable=False),
+    Column("expires_at", UTCDateTime, nullable=False),
+    Column("idle_expires_at", UTCDateTime, nullable=False),
+    Column("window_from", UTCDateTime, nullable=False),
+    Column("last_seen_at", UTCDateTime, nullable=False),
+    Column("gen", BigInteger, nullable=False),
+    Column("parent", BigInteger, nullable=False),
+    Column("confirmed", Boolean, nullable=False),
+    Column("ip", String(45)),
+    Column("user_agent", String(256)),
+    Column("revoked_at", UTCDateTime),
+    Column("revoke_reason", String(50)),
+    Column("version", BigInteger, nullable=False),
+    Index("ix_auth_sessions_user_id", "user_id"),
+    Index("ix_auth_sessions_revoked_at", "revoked_at"),
+    Index("ix_auth_sessions_idle_expires_at", "idle_expires_at"),
+)
+
+epochs = Table(
+    "auth_epochs",
+    metadata,
+    Column("user_id", String(255), primary_key=True),
+    Column("epoch", Integer, nullable=False),
+    Column("sessions_from", Integer, nullable=False),
+    Column("changed_at", UTCDateTime, nullable=False),
+    Index("ix_auth_epochs_changed_at", "changed_at"),
+)
+
+
+async def create_schema(engine: AsyncEngine) -> None:
+    """Create the tables that are missing. Later changes belong to a migration tool."""
+    async with _transaction(engine) as connection:
+        await connection.run_sync(metadata.create_all)
+
+
+class SQLAlchemyTokenStore:
+    """Keeps sessions in the table ``auth_sessions`` and epochs in ``auth_epochs``.
+
+    Raises:
+        ConfigurationError: the database is neither SQLite nor PostgreSQL.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        if engine.dialect.name not in _UPSERTS:
+            raise ConfigurationError(
+                f"SQLAlchemyTokenStore runs on {' and '.join(_UPSERTS)}, "
+                f"not on {engine.dialect.name}."
+            )
+        self._engine = engine
+
+    async def create(self, session: Session) -> None:
+        """See TokenStore.create."""
+        async with _transaction(self._engine) as connection:
+            if await _insert_session(connection, session):
+                return
+            # There is no row of epochs yet to lock, or the session is stale. Making the row
+            # waits for anybody who makes it at this moment.
+            await connection.execute(_first_epochs(connection, session))
+            if not await _insert_session(connection, session):
+                raise StaleLogin
+
+    async def get(self, user_id: str, session_id: str) -> StoredSession | None:
+        """See TokenStore.get."""
+        query = (
+            select(sessions, epochs.c.epoch.label("user_epoch"), epochs.c.sessions_from)
+            .select_from(sessions.outerjoin(epochs, epochs.c.user_id == sessions.c.user_id))
+            .where(_is_session(user_id, session_id))
+        )
+        async with _connection(self._engine) as connection:
+            row = (await connection.execute(query)).mappings().one_or_none()
+        if row is None:
+            return None
+        found = Epochs(row["user_epoch"] or 0, row["sessions_from"] or 0)
+        return StoredSession(_session(row), found)
+
+    async def compare_and_set(
+        self, user_id: str, session_id: str, version: int, changes: SessionChanges
+    ) -> bool:
+        """See TokenStore.compare_and_set."""
+        statement = (
+            update(sessions)
+            .where(_is_session(user_id, session_id))
+            .where(sessions.c.version == version, sessions.c.revoked_at.is_(None))
+            .values(**changes, version=version + 1)
+        )
+        async with _transaction(self._engine) as connection:
+            return (await connection.execute(statement)).rowcount == 1
+
+    async def revoke(self, user_id: str, session_id: str, reason: str, now: datetime) -> bool:
+        """See TokenStore.revoke."""
+        statement = _revoked(reason, now).where(_is_session(user_id, session_id))
+        async with _transaction(self._engine) as connection:
+            return (await connection.execute(statement)).rowcount == 1
+
+    async def revoke_all(self, user_id: str, reason: str, now: datetime) -> int:
+        """See TokenStore.revoke_all."""
+        async with _transaction(self._engine) as connection:
+            epoch = await _next_epoch(connection, user_id, now)
+            await connection.execute(
+                update(epochs).where(epochs.c.user_id == user_id).values(sessions_from=epoch)
+            )
+            await connection.execute(_revoked(reason, now).where(sessions.c.user_id == user_id))
+        return epoch
+
+    async def void_access_tokens(self, user_id: str, now: datetime) -> int:
+        """See TokenStore.void_access_tokens."""
+        async with _transaction(self._engine) as connection:
+            return await _next_epoch(connection, user_id, now)
+
+    async def epochs(self, user_id: str) -> Epochs:
+        """See TokenStore.epochs."""
+        query = select(epochs.c.epoch, epochs.c.sessions_from).where(epochs.c.user_id == user_id)
+        async with _connection(self._engine) as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return Epochs(0, 0) if row is None else Epochs(row.epoch, row.sessions_from)
+
+    async def list_by_user(self, user_id: str, now: datetime) -> Sequence[Session]:
+        """See TokenStore.list_by_user."""
+        query = (
+            select(sessions)
+            .select_from(sessions.outerjoin(epochs, epochs.c.user_id == sessions.c.user_id))
+            .where(sessions.c.user_id == user_id, sessions.c.revoked_at.is_(None))
+            .where(sessions.c.expires_at > now, sessions.c.idle_expires_at > now)
+            .where(sessions.c.epoch >= func.coalesce(epochs.c.sessions_from, 0))
+            .order_by(sessions.c.created_at.desc())
+        )
+        async with _connection(self._engine) as connection:
+            return [_session(row) for row in (await connection.execute(query)).mappings()]
+
+    async def revoked_since(self, cursor: str | None, now: datetime) -> Revocations:
+        """See TokenStore.revoked_since."""
+        since = datetime.fromisoformat(cursor) if cursor else now - timedelta(days=1)
+        ended = select(sessions.c.id).where(sessions.c.revoked_at >= since)
+        changed = select(epochs.c.user_id, epochs.c.epoch).where(epochs.c.changed_at >= since)
+        async with _connection(self._engine) as connection:
+            session_ids = (await connection.execute(ended)).scalars().all()
+            marks = [(row.user_id, row.epoch) for row in await connection.execute(changed)]
+        return Revocations(session_ids, marks, cursor=(now - FEED_OVERLAP).isoformat())
+
+    async def purge(self, before: datetime, limit: int) -> int:
+        """See TokenStore.purge."""
+        ended = or_(
+            sessions.c.revoked_at < before,
+            sessions.c.expires_at < before,
+            sessions.c.idle_expires_at < before,
+        )
+        batch = select(sessions.c.id).where(ended).limit(limit).with_for_update(skip_locked=True)
+        async with _transaction(self._engine) as connection:
+            ids = (await connection.execute(batch)).scalars().all()
+            statement = delete(sessions).where(sessions.c.id.in_(ids), ended)
+            return (await connection.execute(statement)).rowcount if ids else 0
+
+
+UserT = TypeVar("UserT", bound=UserProtocol)
+
+
+class SQLAlchemyUserStore(Generic[UserT]):
+    """Keeps accounts in the table ``users``, or in a mapped class of your own.
+
+    Args:
+        engine: the engine the class is stored with.
+        model: a mapped class with the attributes of ``stores.base.User``; use ``synonym`` where
+            your names differ. Its table needs a unique constraint or index on the address.
+    """
+
+    def __init__(self, engine: AsyncEngine, model: type[UserT] | None = None) -> None:
+        self._engine = engine
+        mapped: Any = model or User
+        self._model: Any = mapped
+        self._id: InstrumentedAttribute[Any] = mapped.id
+        self._email: InstrumentedAttribute[str] = mapped.email
+
+    async def get_by_id(self, user_id: str) -> UserT | None:
+        """See UserStore.get_by_id."""
+        return await self._find(self._has_id(user_id))
+
+    async def get_by_email(self, email: str) -> UserT | None:
+        """See UserStore.get_by_email."""
+        if self._model is User:
+            return await self._find(self._email == email)
+        # Rows that were written before this library came may hold capitals.
+        return await self._find(func.lower(self._email) == email)
+
+    async def create(self, user: NewUser) -> UserT:
+        """See UserStore.create."""
+        account: UserT = self._model(
+            email=user.email,
+            display_name=user.display_name,
+            password_hash=user.password_hash,
+            role=user.role,
+            is_active=True,
+        )
+        async with _translated(), AsyncSession(self._engine, expire_on_commit=False) as database:
+            database.add(account)
+            try:
+                await database.commit()
+            except IntegrityError as error:
+                await database.rollback()
+                if await self.get_by_email(user.email) is None:
+                    raise ValueError(_what_failed(error, self._model)) from None
+                raise EmailTaken from None
+            await database.refresh(account)
+        return account
+
+    async def set_password_hash(self, user_id: str, new: str, *, expected: str | None) -> bool:
+        """See UserStore.set_password_hash."""
+        password_hash: InstrumentedAttribute[str | None] = self._model.password_hash
+        unchanged = password_hash.is_(None) if expected is None else password_hash == expected
+        return await self._update(and_(self._has_id(user_id), unchanged), password_hash=new)
+
+    async def set_role(self, user_id: str, role: str) -> bool:
+        """See UserStore.set_role."""
+        return await self._update(self._has_id(user_id), role=role)
+
+    async def set_active(self, user_id: str, *, active: bool) -> bool:
+        """See UserStore.set_active."""
+        return await self._update(self._has_id(user_id), is_active=active)
+
+    async def _find(self, condition: ColumnElement[bool]) -> UserT | None:
+        async with _translated(), AsyncSession(self._engine, expire_on_commit=False) as database:
+            found = await database.scalars(select(self._model).where(condition).limit(1))
+            return found.first()
+
+    async def _update(self, condition: ColumnElement[bool], **values: Any) -> bool:
+        statement = update(self._model).where(condition).values(**values)
+        async with _translated(), AsyncSession(self._engine) as database:
+            result = await database.execute(
+                statement, execution_options={"synchronize_session": False}
+            )
+            await database.commit()
+            return bool(cast("Any", result).rowcount == 1)
+
+    def _has_id(self, user_id: str) -> ColumnElement[bool]:
+        """Compare in the column's own type; an id of another type is nobody's."""
+        try:
+            value = self._id.type.python_type(user_id)
+        except (ValueError, TypeError):
+            return false()
+        return cast("ColumnElement[bool]", self._id == value)
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    """Turn a failure of the database into the library's own error, here and nowhere else."""
+    try:
+        yield
+    except (DBAPIError, PoolTimeout, OSError) as error:
+        # Only the names of the errors: their texts quote statements, salts and hashes included.
+        cause = type(getattr(error, "orig", None) or error)
+        logger.error("The database failed: %s (%s)", type(error).__name__, cause.__name__)  # noqa: TRY400
+        raise StoreUnavailable from None
+
+
+@asynccontextmanager
+async def _connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    async with _translated(), engine.connect() as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    async with _translated(), engine.begin() as connection:
+        yield connection
+
+
+def _is_session(user_id: str, session_id: str) -> ColumnElement[bool]:
+    return and_(sessions.c.id == session_id, sessions.c.user_id == user_id)
+
+
+def _revoked(reason: str, now: datetime) -> Any:
+    return (
+        update(sessions)
+        .where(sessions.c.revoked_at.is_(None))
+        .values(revoked_at=now, revoke_reason=reason, version=sessions.c.version + 1)
+    )
+
+
+async def _insert_session(connection: AsyncConnection, session: Session) -> bool:
+    """Insert if the user's epochs allow it, holding them still meanwhile.
+
+    The shared lock matters: a plain INSERT ... SELECT beside an end of all sessions that has
+    not committed yet would read the old epochs, and the new session would outlive it.
+    """
+    allowed = (
+        select(epochs.c.sessions_from)
+        .where(epochs.c.user_id == session.user_id)
+        .with_for_update(read=True)
+        .subquery("allowed")
+    )
+    values = [
+        literal(getattr(session, column.name), column.type).label(column.name)
+        for column in sessions.columns
+    ]
+    row = select(*values).select_from(allowed).where(allowed.c.sessions_from <= session.epoch)
+    statement = insert(sessions).from_select([column.name for column in sessions.columns], row)
+    return (await connection.execute(statement)).rowcount == 1
+
+
+def _first_epochs(connection: AsyncConnection, session: Session) -> Insert:
+    return _insert_epochs(
+        connection,
+        user_id=session.user_id,
+        epoch=0,
+        sessions_from=0,
+        changed_at=session.created_at,
+    )
+
+
+def _insert_epochs(connection: AsyncConnection, **values: Any) -> Insert:
+    new: Any = _UPSERTS[connection.dialect.name](epochs).values(**values)
+    return cast("Insert", new.on_conflict_do_nothing(index_elements=["user_id"]))
+
+
+async def _next_epoch(connection: AsyncConnection, user_id: str, now: datetime) -> int:
+    await connection.execute(
+        _insert_epochs(connection, user_id=user_id, epoch=0, sessions_from=0, changed_at=now)
+    )
+    statement = (
+        update(epochs)
+        .where(epochs.c.user_id == user_id)
+        .values(epoch=epochs.c.epoch + 1, changed_at=now)
+        .returning(epochs.c.epoch)
+    )
+    return int((await connection.execute(statement)).scalar_one())
+
+
+def _session(row: Mapping[Any, Any]) -> Session:
+    return Session(**{column.name: row[column.name] for column in sessions.columns})
+
+
+def _what_failed(error: IntegrityError, model: type[Any]) -> str:
+    # The driver's message may quote the row, hash included; name the class and stop there.
+    return f"{model.__name__} refuses a new row ({type(error.orig).__name__}): has it a default?"

@@ -1,0 +1,333 @@
+"""Make and verify tokens: JWTManager. No I/O happens here."""
+
+import base64
+import binascii
+import json
+import re
+import secrets
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, NotRequired, TypedDict, cast
+
+from .errors import ConfigurationError, ExpiredToken, InvalidToken, WrongTokenType
+from .keys import Key, KeyRing
+from .sessions import Session
+
+TokenType = Literal["access", "refresh"]
+
+HEADER_TYPES: Mapping[TokenType, str] = {"access": "at+jwt", "refresh": "rt+jwt"}
+"""The ``typ`` header of each kind (RFC 8725 section 3.11; RFC 9068 for ``at+jwt``)."""
+
+PROFILE_CLAIMS = ("email", "display_name")
+MAX_TOKEN_LENGTH = 8192
+CLOCK_SKEW = timedelta(seconds=30)
+"""A token may come from a machine whose clock is ahead by this much."""
+
+TEXT_CLAIMS = ("sid", "role", "email", "display_name")
+COUNT_CLAIMS = ("gen", "ep", "auth_time", "nbf")
+MAX_INTEGER = 2**53  # beyond it JSON readers disagree (RFC 8259 section 6)
+
+_SHAPE = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_RESERVED = frozenset(
+    "iss sub aud exp nbf iat jti sid gen ep auth_time token_type role".split()  # noqa: SIM905
+)
+
+
+class Claims(TypedDict):
+    """Payload of a verified token (RFC 7519, RFC 9068). Times are Unix seconds."""
+
+    sub: str
+    jti: str
+    iat: int
+    exp: int
+    token_type: TokenType
+    sid: NotRequired[str]
+    """Id of the session; absent in tokens a JWTManager made alone."""
+    gen: NotRequired[int]
+    """Generation of the session the token belongs to."""
+    ep: NotRequired[int]
+    """The user's epoch when it was made; lower ones are void after a change of rights."""
+    auth_time: NotRequired[int]
+    role: NotRequired[str]
+    email: NotRequired[str]
+    display_name: NotRequired[str]
+    iss: NotRequired[str]
+    aud: NotRequired[str | list[str]]
+
+
+class UserData(TypedDict):
+    """What the claims of an access token are made of."""
+
+    user_id: str
+    email: NotRequired[str | None]
+    display_name: NotRequired[str | None]
+    role: NotRequired[str]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPair:
+    """An access and a refresh token; ``expires_in`` is the access token's life in seconds."""
+
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    expires_in: int
+    token_type: Literal["bearer"] = "bearer"
+
+
+def utc_now() -> datetime:
+    """Return the moment, aware and in UTC."""
+    return datetime.now(UTC)
+
+
+class JWTManager:
+    """Makes and verifies signed tokens (RFC 7519, RFC 9068) with the keys of a ring.
+
+    Args:
+        keys: what signs and what verifies.
+        access_ttl: life of an access token.
+        refresh_ttl: life of a refresh token.
+        issuer: put into ``iss`` and required there.
+        audience: put into ``aud`` and required there.
+        leeway: extra time granted to ``exp``.
+        profile_claims: which of the user's data an access token carries beside id and role;
+            ``()`` keeps personal data out of tokens.
+        clock: tells the moment; another one is for tests.
+    """
+
+    def __init__(
+        self,
+        keys: KeyRing,
+        *,
+        access_ttl: timedelta = timedelta(minutes=15),
+        refresh_ttl: timedelta = timedelta(days=7),
+        issuer: str | None = None,
+        audience: str | None = None,
+        leeway: timedelta = timedelta(0),
+        profile_claims: Collection[str] = PROFILE_CLAIMS,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        if clash := _RESERVED.intersection(profile_claims):
+            raise ConfigurationError(f"profile_claims may not hold {', '.join(sorted(clash))}.")
+        self.keys = keys
+        self.access_ttl = access_ttl
+        self.refresh_ttl = refresh_ttl
+        self.issuer = issuer
+        self.audience = audience
+        self.leeway = leeway
+        self.profile_claims = tuple(profile_claims)
+        self.now = clock
+
+    def create_access_token(
+        self, user_data: Mapping[str, Any], *, session: Session | None = None, epoch: int = 0
+    ) -> str:
+        """Make an access token of *user_data*: ``user_id``, ``role``, ``email``, ``display_name``.
+
+        With a *session* the token carries its id and generation, and ends no later than it.
+
+        Raises:
+            ValueError: ``user_id`` is missing.
+        """
+        now = self.now()
+        expires_at = now + self.access_ttl
+        claims: dict[str, Any] = {
+            "sub": _subject(user_data),
+            "jti": secrets.token_urlsafe(16),
+            "iat": int(now.timestamp()),
+            "token_type": "access",
+            "role": user_data.get("role") or "user",
+            "ep": epoch,
+        }
+        if session is not None:
+            claims["sid"] = session.id
+            claims["gen"] = session.gen
+            claims["auth_time"] = int(session.auth_time.timestamp())
+            expires_at = min(expires_at, session.expires_at)
+        claims["exp"] = int(expires_at.timestamp())
+        for name in self.profile_claims:
+            if user_data.get(name) is not None:
+                claims[name] = user_data[name]
+        return self._sign(claims, "access")
+
+    def create_refresh_token(self, user_id: str) -> str:
+        """Make a refresh token that belongs to no session.
+
+        It cannot be revoked, and the router never accepts it: it is for applications that keep
+        their own sessions. ``AuthKit`` makes the ones the router hands out.
+        """
+        now = self.now()
+        claims = {
+            "sub": _subject({"user_id": user_id}),
+            "jti": secrets.token_urlsafe(16),
+            "iat": int(now.timestamp()),
+            "exp": int((now + self.refresh_ttl).timestamp()),
+            "token_type": "refresh",
+        }
+        return self._sign(claims, "refresh")
+
+    def create_session_refresh_token(self, session: Session) -> str:
+        """Make the refresh token of the newest generation of *session*: the same each time."""
+        claims = {
+            "sub": session.user_id,
+            "sid": session.id,
+            "gen": session.gen,
+            "jti": session.refresh_id(session.gen),
+            "iat": int((session.idle_expires_at - self.refresh_ttl).timestamp()),
+            "exp": int(session.idle_expires_at.timestamp()),
+            "token_type": "refresh",
+        }
+        return self._sign(claims, "refresh")
+
+    def create_token_pair(self, user_data: Mapping[str, Any]) -> TokenPair:
+        """Make an access token and a refresh token that belong to no session.
+
+        Raises:
+            ValueError: ``user_id`` is missing.
+        """
+        return TokenPair(
+            access_token=self.create_access_token(user_data),
+            refresh_token=self.create_refresh_token(user_data["user_id"]),
+            expires_in=int(self.access_ttl.total_seconds()),
+        )
+
+    def refresh_token_pair(self, refresh_token: str, user_data: Mapping[str, Any]) -> TokenPair:
+        """Make a new pair for the holder of a *refresh_token* made by ``create_refresh_token``.
+
+        Nothing is stored, so the old token stays good until it expires. A token of a session is
+        refused: ``AuthKit.refresh`` knows whether it was used before.
+
+        Raises:
+            InvalidToken: it is not valid, of a session, or of another user than *user_data*.
+        """
+        claims = self.verify_token(refresh_token, "refresh")
+        if "sid" in claims or claims["sub"] != _subject(user_data):
+            raise InvalidToken
+        return self.create_token_pair(user_data)
+
+    def verify_access_token(self, token: str) -> Claims:
+        """Verify an access token; see ``verify_token``."""
+        return self.verify_token(token, "access")
+
+    def verify_token(
+        self, token: str, token_type: TokenType = "access", *, allow_expired: bool = False
+    ) -> Claims:
+        """Verify signature, kind, time, issuer and audience; return the claims.
+
+        With *allow_expired* a token whose time is over passes: to end its session, no more.
+
+        Raises:
+            ExpiredToken: its time is over.
+            WrongTokenType: genuine, but of another kind.
+            InvalidToken: anything else.
+        """
+        header, payload = self._read_verified(token)
+        claims = _object(payload)
+        _check_types(claims)
+        if header.get("typ") != HEADER_TYPES[token_type] or claims["token_type"] != token_type:
+            raise WrongTokenType
+        self._check_audience(claims)
+        self._check_time(claims, allow_expired=allow_expired)
+        return cast("Claims", claims)
+
+    def _read_verified(self, token: str) -> tuple[dict[str, Any], bytes]:
+        # Shape and size come before any parsing: PyJWT takes padding, and a long token costs.
+        if len(token) > MAX_TOKEN_LENGTH:
+            raise InvalidToken
+        if _SHAPE.fullmatch(token) is None:
+            raise InvalidToken
+        header_part, payload_part, signature_part = token.split(".")
+        header = _object(_bytes(header_part))
+        payload = _bytes(payload_part)
+        _bytes(signature_part)
+        self._key_for(header).verify(token)
+        return header, payload
+
+    def _key_for(self, header: Mapping[str, Any]) -> Key:
+        # The key is found in our own ring and brings its algorithm along. Nothing else in the
+        # header can name one: jku, x5u, jwk and x5c are never read (RFC 8725 section 3.10), and
+        # an extension that must be understood is refused (RFC 7515 section 4.1.11).
+        key = self.keys.get(header.get("kid"))
+        if key is None or "crit" in header or header.get("alg") != key.algorithm:
+            raise InvalidToken
+        return key
+
+    def _check_audience(self, claims: Mapping[str, Any]) -> None:
+        if self.issuer is not None and claims.get("iss") != self.issuer:
+            raise InvalidToken
+        if self.audience is None:
+            return
+        audience = claims.get("aud")
+        if audience != self.audience and not (
+            isinstance(audience, list) and self.audience in audience
+        ):
+            raise InvalidToken
+
+    def _check_time(self, claims: Mapping[str, Any], *, allow_expired: bool) -> None:
+        now = self.now().timestamp()
+        latest = now + max(CLOCK_SKEW, self.leeway).total_seconds()
+        if claims["iat"] > latest or claims.get("nbf", 0) > latest:
+            raise InvalidToken
+        if not allow_expired and now >= claims["exp"] + self.leeway.total_seconds():
+            raise ExpiredToken
+
+    def _sign(self, claims: dict[str, Any], token_type: TokenType) -> str:
+        if self.issuer is not None:
+            claims["iss"] = self.issuer
+        if self.audience is not None:
+            claims["aud"] = self.audience
+        payload = json.dumps(claims, separators=(",", ":"), ensure_ascii=False).encode()
+        return self.keys.active.sign(payload, token_type=HEADER_TYPES[token_type])
+
+
+def _subject(user_data: Mapping[str, Any]) -> str:
+    subject = str(user_data.get("user_id") or "")
+    if not subject:
+        raise ValueError("user_data needs a user_id")
+    return subject
+
+
+def _bytes(part: str) -> bytes:
+    """Decode one part, refusing spellings that differ and mean the same bytes."""
+    try:
+        decoded = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    except binascii.Error:
+        raise InvalidToken from None
+    if base64.urlsafe_b64encode(decoded).rstrip(b"=").decode() != part:
+        raise InvalidToken
+    return decoded
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        raise InvalidToken from None
+    if not isinstance(value, dict):
+        raise InvalidToken
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # Parsers differ in which of two equal names wins, so one could check what another uses.
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("duplicate name")
+    return members
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _check_types(claims: Mapping[str, Any]) -> None:
+    """Require the claims every token has; JSON may hold anything under any name."""
+    texts = [claims.get(name) for name in ("sub", "jti", "token_type")]
+    texts += [claims[name] for name in TEXT_CLAIMS if name in claims]
+    counts = [claims.get(name) for name in ("exp", "iat")]
+    counts += [claims[name] for name in COUNT_CLAIMS if name in claims]
+    if not all(isinstance(text, str) for text in texts) or not all(map(_is_count, counts)):
+        raise InvalidToken
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < MAX_INTEGER
