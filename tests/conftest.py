@@ -1,4 +1,7 @@
-"""What many tests share."""
+"""What every test gets: asyncio, and no environment of the machine it runs on."""
+
+import os
+from pathlib import Path
 
 import pytest
 
@@ -6,3 +9,11 @@ import pytest
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def without_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A JWT_ variable, or a .env file where the tests are run, must not change what they see."""
+    for name in [name for name in os.environ if name.upper().startswith("JWT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)

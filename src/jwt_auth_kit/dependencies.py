@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import Depends, FastAPI
@@ -9,7 +10,13 @@ from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
-from .errors import ConfigurationError, InsufficientRole, NotAuthenticated, NotOwner
+from .errors import (
+    ConfigurationError,
+    InsufficientRole,
+    NotAuthenticated,
+    NotOwner,
+    RecentLoginRequired,
+)
 from .kit import AuthKit, CurrentUser
 from .openapi import SCHEME_NAME, complete_openapi
 from .transports import BearerTransport, Transport
@@ -146,6 +153,37 @@ get_access_token = _GetAccessToken()
 
 UserDep = Annotated[CurrentUser, Depends(get_current_user)]
 """Parameter type: ``async def route(user: UserDep)``."""
+
+
+async def require_session(connection: HTTPConnection, user: UserDep) -> CurrentUser:
+    """Dependency: the user as the stores know them now, for routes that cannot wait a moment.
+
+    It reads the session and the account at each request.
+
+    Raises:
+        RevokedToken: the session ended or the user's rights changed, in whatever process.
+        SessionRevoked: the account is gone or disabled.
+    """
+    return await get_installation(connection).kit.authenticate_now(user)
+
+
+SessionDep = Annotated[CurrentUser, Depends(require_session)]
+"""Parameter type: ``async def route(user: SessionDep)``."""
+
+
+def require_recent_login(max_age: timedelta) -> Callable[..., Awaitable[CurrentUser]]:
+    """Make a dependency that lets users pass who signed in at most *max_age* ago; 401 for others.
+
+    Refreshing does not count as signing in.
+    """
+
+    async def check_age(connection: HTTPConnection, user: UserDep) -> CurrentUser:
+        now = get_installation(connection).kit.now()
+        if user.auth_time is None or now - user.auth_time > max_age:
+            raise RecentLoginRequired
+        return user
+
+    return check_age
 
 
 def require_role(*roles: str) -> Callable[[CurrentUser], Awaitable[CurrentUser]]:

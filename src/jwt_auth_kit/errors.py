@@ -5,6 +5,7 @@ AuthError                     an HTTPException, so it needs no handler
 ├── Unauthorized        401
 │   ├── NotAuthenticated      no credentials were sent
 │   ├── InvalidCredentials    wrong e-mail or password, or the account is disabled
+│   ├── RecentLoginRequired   signed in, but too long ago for this route
 │   └── InvalidToken          malformed, forged, for another audience ...
 │       ├── ExpiredToken
 │       ├── WrongTokenType    a refresh token where an access token belongs, or the reverse
@@ -15,6 +16,7 @@ AuthError                     an HTTPException, so it needs no handler
 ├── Forbidden           403
 │   ├── InsufficientRole
 │   └── NotOwner
+├── SessionNotFound     404
 ├── EmailTaken          409
 └── ServiceUnavailable  503
     ├── StoreUnavailable      the database did not answer
@@ -35,9 +37,11 @@ ErrorCode = Literal[
     "invalid_token",
     "not_authenticated",
     "not_owner",
+    "recent_login_required",
     "refresh_reused",
     "service_unavailable",
     "session_expired",
+    "session_not_found",
     "session_revoked",
     "store_unavailable",
     "token_expired",
@@ -74,6 +78,10 @@ class AuthError(HTTPException):
         return f"{type(self).__name__}()"
 
 
+def _challenge(error: str, description: str) -> dict[str, str]:
+    return {"WWW-Authenticate": f'Bearer error="{error}", error_description="{description}"'}
+
+
 class Unauthorized(AuthError):
     """401: who is asking is not known."""
 
@@ -101,6 +109,17 @@ class InvalidCredentials(Unauthorized):
     message = "Incorrect e-mail or password"
 
 
+class RecentLoginRequired(Unauthorized):
+    """The route asks for a login that is younger than the session's (RFC 9470 section 3)."""
+
+    code = "recent_login_required"
+    message = "Sign in again to do this"
+
+    @classmethod
+    def response_headers(cls) -> dict[str, str]:
+        return _challenge("insufficient_user_authentication", cls.message)
+
+
 class InvalidToken(Unauthorized):
     """The token cannot be trusted (RFC 6750 section 3.1)."""
 
@@ -109,8 +128,7 @@ class InvalidToken(Unauthorized):
 
     @classmethod
     def response_headers(cls) -> dict[str, str]:
-        challenge = f'Bearer error="invalid_token", error_description="{cls.message}"'
-        return {"WWW-Authenticate": challenge}
+        return _challenge("invalid_token", cls.message)
 
 
 class ExpiredToken(InvalidToken):
@@ -175,6 +193,14 @@ class NotOwner(Forbidden):
 
     code = "not_owner"
     message = "This belongs to another user"
+
+
+class SessionNotFound(AuthError):
+    """404: no live session of the caller has this id."""
+
+    status = 404
+    code = "session_not_found"
+    message = "There is no such session"
 
 
 class EmailTaken(AuthError):

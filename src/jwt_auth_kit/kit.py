@@ -2,9 +2,9 @@
 
 import logging
 import unicodedata
-from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from email_validator import EmailNotValidError, validate_email
@@ -14,6 +14,7 @@ from .events import UNKNOWN_CLIENT, AuditTrail, Client, EventHook, log_event
 from .keys import KeyRing
 from .passwords import Argon2Hasher, PasswordHasher, Passwords
 from .session_manager import SessionManager, SignedIn
+from .sessions import Session
 from .settings import AuthSettings
 from .stores.base import NewUser, StaleLogin, TokenStore, User, UserStore
 from .stores.memory import MemoryTokenStore, MemoryUserStore
@@ -38,6 +39,8 @@ class CurrentUser:
     email: str | None = None
     display_name: str | None = None
     session_id: str | None = None
+    auth_time: datetime | None = None
+    """When the user last proved to be one; refreshing does not move it."""
     claims: Claims | None = field(default=None, repr=False, compare=False)
 
 
@@ -71,6 +74,7 @@ class AuthKit:
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.settings = settings or AuthSettings()
+        self.now = clock
         self.users: UserStore = MemoryUserStore() if users is None else users
         self.tokens: TokenStore = MemoryTokenStore() if tokens is None else tokens
         self.jwt = JWTManager(
@@ -169,15 +173,50 @@ class AuthKit:
             InvalidToken: anything else.
         """
         claims = self.jwt.verify_access_token(access_token)
-        self._sessions.check(claims)
+        await self._sessions.check(claims)
         return CurrentUser(
             id=claims["sub"],
             role=claims.get("role", "user"),
             email=claims.get("email"),
             display_name=claims.get("display_name"),
             session_id=claims.get("sid"),
+            auth_time=_moment(claims.get("auth_time")),
             claims=claims,
         )
+
+    async def authenticate_now(self, user: CurrentUser) -> CurrentUser:
+        """Ask the stores about a user who was authenticated: session, role and account.
+
+        Raises:
+            RevokedToken: the session ended or the user's rights changed.
+            SessionRevoked: the account is gone or disabled.
+        """
+        if user.claims is not None:
+            await self._sessions.check_now(user.claims)
+        account = await self.get_user(user.id)
+        return replace(
+            user, role=account.role, email=account.email, display_name=account.display_name
+        )
+
+    async def list_sessions(self, user_id: str) -> Sequence[Session]:
+        """Return the live sessions of a user, newest first."""
+        return await self._sessions.list_live(user_id)
+
+    async def end_session(
+        self, user_id: str, session_id: str, *, client: Client = UNKNOWN_CLIENT
+    ) -> bool:
+        """End one session of a user; False where there is none that is live."""
+        ended = await self._sessions.end(user_id, session_id, "logged_out")
+        if ended:
+            await self._audit.record("logged_out", user_id, session_id=session_id, client=client)
+        return ended
+
+    async def purge(self, *, limit: int = 100) -> int:
+        """Delete at most *limit* sessions that ended a day ago or earlier; return how many.
+
+        Logins do it now and then; ``python -m jwt_auth_kit purge`` does it for a whole table.
+        """
+        return await self._sessions.purge(limit=limit)
 
     async def get_user(self, user_id: str) -> User:
         """Return the account as it is now.
@@ -198,9 +237,8 @@ class AuthKit:
             claims = self.jwt.verify_token(token, token_type, allow_expired=True)
         except InvalidToken:
             return
-        user_id, session_id = claims["sub"], claims.get("sid")
-        if session_id is not None and await self._sessions.end(user_id, session_id, "logged_out"):
-            await self._audit.record("logged_out", user_id, session_id=session_id, client=client)
+        if "sid" in claims:
+            await self.end_session(claims["sub"], claims["sid"], client=client)
 
     async def logout_all(self, user_id: str, *, client: Client = UNKNOWN_CLIENT) -> None:
         """End every session of a user and void the access tokens."""
@@ -356,6 +394,10 @@ async def _retried(attempt: Callable[[], Awaitable[T]]) -> T:
 
 def _secret(settings: AuthSettings) -> str | None:
     return None if settings.secret_key is None else settings.secret_key.get_secret_value()
+
+
+def _moment(seconds: int | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def _warn_of_memory(*, accounts: bool, sessions: bool) -> None:

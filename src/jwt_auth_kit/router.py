@@ -5,6 +5,7 @@
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from enum import Enum
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl
@@ -34,6 +35,7 @@ from .errors import (
     RefreshReused,
     RevokedToken,
     SessionExpired,
+    SessionNotFound,
     SessionRevoked,
     StoreUnavailable,
     Unauthorized,
@@ -132,6 +134,20 @@ class Profile(BaseModel):
     role: str
 
 
+class SessionInfo(BaseModel):
+    """A device that is signed in."""
+
+    id: str
+    ip: str | None
+    user_agent: str | None
+    created_at: datetime
+    last_seen_at: Annotated[
+        datetime, Field(description="Moved when a token is refreshed or first used.")
+    ]
+    expires_at: Annotated[datetime, Field(description="When it ends unless it is refreshed.")]
+    current: Annotated[bool, Field(description="Whether it is the one that asks.")]
+
+
 class TokenBody(BaseModel):
     """Answer of the token endpoint (RFC 6749 section 5.1)."""
 
@@ -223,6 +239,14 @@ def create_auth_router(
     router.get("/me", responses=error_responses(*ACCESS_ERRORS, SessionRevoked, StoreUnavailable))(
         me
     )
+    for_users = error_responses(*ACCESS_ERRORS, StoreUnavailable)
+    router.post("/logout-all", status_code=204, responses=for_users)(logout_all)
+    router.get("/sessions", responses=for_users)(list_sessions)
+    router.delete(
+        "/sessions/{session_id}",
+        status_code=204,
+        responses=for_users | error_responses(SessionNotFound),
+    )(end_session)
     return router
 
 
@@ -327,6 +351,39 @@ async def me(user: UserDep, request: Request, response: Response) -> Profile:
         display_name=account.display_name,
         role=account.role,
     )
+
+
+async def list_sessions(user: UserDep, request: Request, response: Response) -> list[SessionInfo]:
+    """List the caller's live sessions, newest first: one for each device signed in."""
+    response.headers.update(NO_STORE)
+    sessions = await get_installation(request).kit.list_sessions(user.id)
+    return [
+        SessionInfo(
+            id=session.id,
+            ip=session.ip,
+            user_agent=session.user_agent,
+            created_at=session.created_at,
+            last_seen_at=session.last_seen_at,
+            expires_at=min(session.idle_expires_at, session.expires_at),
+            current=session.id == user.session_id,
+        )
+        for session in sessions
+    ]
+
+
+async def end_session(session_id: str, user: UserDep, request: Request) -> None:
+    """End one of the caller's sessions, on a lost phone for example."""
+    kit = get_installation(request).kit
+    if not await kit.end_session(user.id, session_id, client=get_client(request)):
+        raise SessionNotFound
+
+
+async def logout_all(user: UserDep, request: Request, response: Response) -> None:
+    """End all of the caller's sessions, this one included."""
+    installation = get_installation(request)
+    await installation.kit.logout_all(user.id, client=get_client(request))
+    for transport in installation.transports:
+        transport.clear(response)
 
 
 def get_client(request: Request) -> Client:

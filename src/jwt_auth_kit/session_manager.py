@@ -5,20 +5,22 @@ import hmac
 import logging
 import random
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from .errors import (
     InvalidToken,
     RefreshReused,
+    RevokedToken,
     ServiceUnavailable,
     SessionExpired,
     SessionRevoked,
     StoreUnavailable,
 )
 from .events import UNKNOWN_CLIENT, AuditTrail, Client
-from .revocations import RevocationFeed
+from .revocations import RevocationFeed, RevocationWatch
 from .sessions import Decision, Outcome, Session, confirm, decide
 from .settings import AuthSettings
 from .stores.base import StoredSession, TokenStore, User, UserStore
@@ -28,6 +30,10 @@ logger = logging.getLogger("jwt_auth_kit")
 
 MAX_TRIES = 10
 MAX_SEEN = 10_000
+PURGE_SHARE = 0.01
+PURGE_LIMIT = 100
+TOMBSTONE = timedelta(days=1)
+"""How long an ended session is kept, so that its tokens are told why they fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,14 @@ class SessionManager:
         self._settings = settings
         self._audit = audit
         self._now = clock
-        self._revocations = RevocationFeed(keep=settings.access_ttl + settings.leeway)
+        keep = settings.access_ttl + settings.leeway
+        self._revocations = RevocationFeed(keep=keep)
+        self._watch = RevocationWatch(
+            self._revocations,
+            lambda cursor: tokens.revoked_since(cursor, clock(), keep=keep),
+            interval=settings.revocation_interval,
+            when_stale=settings.when_stale,
+        )
         self._seen: OrderedDict[tuple[str, int], None] = OrderedDict()
         self._background: set[asyncio.Task[None]] = set()
 
@@ -88,6 +101,9 @@ class SessionManager:
         )
         await self._tokens.create(session)
         await self._audit.record("logged_in", session.user_id, session_id=session.id, client=client)
+        await self._end_oldest(session.user_id)
+        if random.random() < PURGE_SHARE:  # noqa: S311  no secret
+            self._run_later(self._purge())
         return self._signed_in(user, session, epoch)
 
     async def refresh(self, refresh_token: str, *, client: Client) -> SignedIn:
@@ -108,22 +124,54 @@ class SessionManager:
             await asyncio.sleep(random.uniform(0, 0.005) * (attempt + 1))  # noqa: S311  jitter
         raise StoreUnavailable
 
-    def check(self, claims: Claims) -> None:
+    async def check(self, claims: Claims) -> None:
         """Let a verified access token pass, and note that its generation is in use.
 
         Raises:
             RevokedToken: its session ended or its user's rights changed, as far as known here.
+            StoreUnavailable: revocations cannot be read, and are not to be ignored.
         """
         session_id, gen = claims.get("sid"), claims.get("gen")
+        if not self._watch.is_fresh and not await self._watch.catch_up(self._now()):
+            await self.check_now(claims)
         self._revocations.check(claims["sub"], claims.get("ep", 0), session_id)
         if session_id is not None and gen is not None:
             self._note_sight(claims["sub"], session_id, gen)
+
+    async def check_now(self, claims: Claims) -> None:
+        """Ask the store whether an access token is still good.
+
+        Raises:
+            RevokedToken: its session ended or its user's rights changed.
+            StoreUnavailable: the store does not answer.
+        """
+        session_id = claims.get("sid")
+        if session_id is None:
+            epochs = await self._tokens.epochs(claims["sub"])
+        else:
+            stored = await self._tokens.get(claims["sub"], session_id)
+            if stored is None:
+                raise RevokedToken
+            epochs = stored.epochs
+            if not stored.session.is_live(self._now(), sessions_from=epochs.sessions_from):
+                raise RevokedToken
+        if claims.get("ep", 0) < epochs.epoch:
+            raise RevokedToken
+
+    async def list_live(self, user_id: str) -> Sequence[Session]:
+        """Return the live sessions of a user, newest first."""
+        return await self._tokens.list_by_user(user_id, self._now())
+
+    async def purge(self, *, limit: int) -> int:
+        """Delete at most *limit* sessions that ended a day ago or earlier; return how many."""
+        return await self._tokens.purge(self._now() - TOMBSTONE, limit)
 
     async def end(self, user_id: str, session_id: str, reason: str) -> bool:
         """End a session; False where it was over already."""
         now = self._now()
         ended = await self._tokens.revoke(user_id, session_id, reason, now)
-        self._revocations.add_session(session_id, now)
+        if ended:  # not otherwise: the id may be of somebody else's session
+            self._revocations.add_session(session_id, now)
         return ended
 
     async def end_all(self, user_id: str, reason: str) -> None:
@@ -247,9 +295,25 @@ class SessionManager:
         self._seen[session_id, gen] = None
         if len(self._seen) > MAX_SEEN:
             self._seen.popitem(last=False)
-        task = asyncio.create_task(self._confirm(user_id, session_id, gen))
+        self._run_later(self._confirm(user_id, session_id, gen))
+
+    def _run_later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+    async def _end_oldest(self, user_id: str) -> None:
+        if self._settings.max_sessions is None:
+            return
+        live = await self.list_live(user_id)
+        for session in live[self._settings.max_sessions :]:
+            await self.end(user_id, session.id, "too_many_sessions")
+
+    async def _purge(self) -> None:
+        try:
+            await self.purge(limit=PURGE_LIMIT)
+        except ServiceUnavailable:
+            logger.warning("Ended sessions could not be purged; a later login tries again.")
 
     async def _confirm(self, user_id: str, session_id: str, gen: int) -> None:
         try:

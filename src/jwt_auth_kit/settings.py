@@ -1,13 +1,15 @@
 """Settings from the environment: JWT_SECRET_KEY, JWT_ACCESS_TTL and the rest."""
 
 from datetime import timedelta
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Ge, Le
 from pydantic import BeforeValidator, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .errors import ConfigurationError
+
+WhenStale = Literal["check", "reject", "allow"]
 
 
 def _seconds(value: Any) -> Any:
@@ -58,6 +60,18 @@ class AuthSettings(BaseSettings):
         seconds=30
     )
     """How long a refresh token that was just replaced gets the same successor again."""
+
+    max_sessions: Annotated[int, Ge(1)] | None = None
+    """Sessions a user may have at once; a login beyond it ends the oldest."""
+
+    revocation_interval: Annotated[Span, Ge(timedelta(0)), Le(timedelta(minutes=5))] = timedelta(
+        seconds=4
+    )
+    """How long a revocation in one process may stay unknown in another."""
+
+    when_stale: WhenStale = "check"
+    """What happens to access tokens while revocations cannot be read from the store:
+    ``check`` asks the store about each, ``reject`` answers 503, ``allow`` lets them pass."""
 
     issuer: str | None = None
     """``iss`` of our tokens; when set, tokens of another issuer are refused."""

@@ -6,7 +6,7 @@ A store does one atomic step per call and decides nothing. When its database fai
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from ..sessions import Session, SessionChanges
@@ -94,8 +94,14 @@ class TokenStore(Protocol):
         """Return the sessions that are live at *now*, newest first."""
         ...
 
-    async def revoked_since(self, cursor: str | None, now: datetime) -> Revocations:
-        """Return what was revoked after *cursor*; None begins with what may still matter."""
+    async def revoked_since(
+        self, cursor: str | None, now: datetime, *, keep: timedelta
+    ) -> Revocations:
+        """Return what was revoked after *cursor*; None begins *keep* before *now*.
+
+        Transactions and replicas show a write later than the moment it carries, so entries may
+        come twice; none may be left out.
+        """
         ...
 
     async def purge(self, before: datetime, limit: int) -> int:

@@ -2,15 +2,16 @@
 
 import threading
 import uuid
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ..errors import EmailTaken
 from ..sessions import Session, SessionChanges
 from .base import Epochs, NewUser, Revocations, StaleLogin, StoredSession
 
+MAX_FEED = 100_000
 NO_EPOCHS = Epochs(0, 0)
 
 
@@ -21,7 +22,8 @@ class MemoryTokenStore:
         self._lock = threading.Lock()
         self._sessions: dict[str, dict[str, Session]] = defaultdict(dict)
         self._epochs: dict[str, Epochs] = {}
-        self._feed: list[tuple[str, str | int]] = []
+        self._feed: deque[tuple[str, str | int]] = deque(maxlen=MAX_FEED)
+        self._announced = 0
 
     async def create(self, session: Session) -> None:
         """See TokenStore.create."""
@@ -59,7 +61,7 @@ class MemoryTokenStore:
         with self._lock:
             epoch = self._epochs.get(user_id, NO_EPOCHS).epoch + 1
             self._epochs[user_id] = Epochs(epoch, epoch)
-            self._feed.append((user_id, epoch))
+            self._announce(user_id, epoch)
             for session_id in self._sessions.get(user_id, ()):
                 self._revoke(user_id, session_id, reason, now)
             return epoch
@@ -69,7 +71,7 @@ class MemoryTokenStore:
         with self._lock:
             epochs = self._epochs.get(user_id, NO_EPOCHS)
             self._epochs[user_id] = Epochs(epochs.epoch + 1, epochs.sessions_from)
-            self._feed.append((user_id, epochs.epoch + 1))
+            self._announce(user_id, epochs.epoch + 1)
             return epochs.epoch + 1
 
     async def epochs(self, user_id: str) -> Epochs:
@@ -85,11 +87,18 @@ class MemoryTokenStore:
             live = [s for s in sessions if s.is_live(now, sessions_from=sessions_from)]
         return sorted(live, key=lambda session: session.created_at, reverse=True)
 
-    async def revoked_since(self, cursor: str | None, now: datetime) -> Revocations:  # noqa: ARG002
+    async def revoked_since(
+        self,
+        cursor: str | None,
+        now: datetime,  # noqa: ARG002
+        *,
+        keep: timedelta,  # noqa: ARG002
+    ) -> Revocations:
         """See TokenStore.revoked_since."""
         with self._lock:
-            entries = self._feed[int(cursor or 0) :]
-            end = len(self._feed)
+            end = self._announced
+            missed = min(end - int(cursor or 0), len(self._feed))
+            entries = list(self._feed)[len(self._feed) - missed :]
         return Revocations(
             session_ids=[mark for _, mark in entries if isinstance(mark, str)],
             epochs=[(user_id, mark) for user_id, mark in entries if isinstance(mark, int)],
@@ -119,8 +128,12 @@ class MemoryTokenStore:
         self._sessions[user_id][session_id] = replace(
             session, revoked_at=now, revoke_reason=reason, version=session.version + 1
         )
-        self._feed.append((user_id, session_id))
+        self._announce(user_id, session_id)
         return True
+
+    def _announce(self, user_id: str, mark: str | int) -> None:
+        self._feed.append((user_id, mark))
+        self._announced += 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -266,6 +266,10 @@ class RedisTokenStore:
         """See TokenStore.purge; Redis expires sessions by itself, so there is nothing to do."""
         return 0
 
+    async def aclose(self) -> None:
+        """Close the client: for programs that share it with nothing else."""
+        await self._client.aclose()
+
     def _keys(self, user_id: str) -> "_Keys":
         bucket = zlib.crc32(user_id.encode()) % BUCKETS
         return _Keys(self._tag(bucket), user_id, self._feed(bucket))

@@ -234,9 +234,11 @@ class SQLAlchemyTokenStore:
         async with _connection(self._engine) as connection:
             return [_session(row) for row in (await connection.execute(query)).mappings()]
 
-    async def revoked_since(self, cursor: str | None, now: datetime) -> Revocations:
+    async def revoked_since(
+        self, cursor: str | None, now: datetime, *, keep: timedelta
+    ) -> Revocations:
         """See TokenStore.revoked_since."""
-        since = datetime.fromisoformat(cursor) if cursor else now - timedelta(days=1)
+        since = datetime.fromisoformat(cursor) if cursor else now - keep - FEED_OVERLAP
         ended = select(sessions.c.id).where(sessions.c.revoked_at >= since)
         changed = select(epochs.c.user_id, epochs.c.epoch).where(epochs.c.changed_at >= since)
         async with _connection(self._engine) as connection:
@@ -256,6 +258,10 @@ class SQLAlchemyTokenStore:
             ids = (await connection.execute(batch)).scalars().all()
             statement = delete(sessions).where(sessions.c.id.in_(ids), ended)
             return (await connection.execute(statement)).rowcount if ids else 0
+
+    async def aclose(self) -> None:
+        """Close the connections of the engine: for programs that share it with nothing else."""
+        await self._engine.dispose()
 
 
 UserT = TypeVar("UserT", bound=UserProtocol)
@@ -322,6 +328,10 @@ class SQLAlchemyUserStore(Generic[UserT]):
     async def set_active(self, user_id: str, *, active: bool) -> bool:
         """See UserStore.set_active."""
         return await self._update(self._has_id(user_id), is_active=active)
+
+    async def aclose(self) -> None:
+        """Close the connections of the engine: for programs that share it with nothing else."""
+        await self._engine.dispose()
 
     async def _find(self, condition: ColumnElement[bool]) -> UserT | None:
         async with _translated(), AsyncSession(self._engine, expire_on_commit=False) as database:

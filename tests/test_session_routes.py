@@ -1,0 +1,268 @@
+"""What people see of their sessions, and the stricter dependencies."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Annotated, Any
+
+import pytest
+from fastapi import Depends
+from fastapi.testclient import TestClient
+
+from apps import EMAIL, PASSWORD, Clock, Events, bearer, code, make_app, make_kit, refresh, register
+from jwt_auth_kit import (
+    AuthKit,
+    CurrentUser,
+    MemoryTokenStore,
+    MemoryUserStore,
+    SessionDep,
+    get_current_user,
+    require_recent_login,
+)
+
+
+def log_in(client: TestClient, agent: str = "laptop") -> dict[str, Any]:
+    body = {"email": EMAIL, "password": PASSWORD}
+    return dict(client.post("/auth/login", json=body, headers={"User-Agent": agent}).json())
+
+
+@contextmanager
+def strict_app(kit: AuthKit) -> Iterator[TestClient]:
+    app = make_app(kit)
+
+    @app.get("/strict")
+    async def strict(user: SessionDep) -> dict[str, str | None]:
+        return {"id": user.id, "role": user.role, "email": user.email}
+
+    recent = require_recent_login(timedelta(minutes=5))
+
+    @app.post("/delete-account")
+    async def delete_account(user: Annotated[CurrentUser, Depends(recent)]) -> str:
+        return user.id
+
+    with TestClient(app) as client:
+        yield client
+
+
+def test_a_user_sees_the_live_sessions_newest_first_and_which_one_asks() -> None:
+    clock = Clock()
+    with strict_app(make_kit(clock=clock)) as client:
+        register(client)
+        clock.advance(minutes=1)
+        laptop = log_in(client, "laptop")
+
+        sessions = client.get("/auth/sessions", headers=bearer(laptop)).json()
+
+    assert [session["user_agent"] for session in sessions] == ["laptop", "testclient"]
+    assert [session["current"] for session in sessions] == [True, False]
+    assert sessions[0].keys() == {
+        *("id", "ip", "user_agent", "created_at", "last_seen_at", "expires_at", "current")
+    }
+
+
+def test_sessions_of_other_users_and_ended_ones_are_not_listed() -> None:
+    with strict_app(make_kit()) as client:
+        register(client, "grace@example.com")
+        phone = register(client)
+        laptop = log_in(client)
+        client.post("/auth/logout", headers=bearer(phone))
+
+        sessions = client.get("/auth/sessions", headers=bearer(laptop)).json()
+
+    assert len(sessions) == 1
+
+
+def test_concurrent_logins_all_appear_in_the_list() -> None:
+    with strict_app(make_kit()) as client:
+        body = register(client)
+        for _ in range(4):
+            log_in(client)
+
+        assert len(client.get("/auth/sessions", headers=bearer(body)).json()) == 5
+
+
+def test_last_seen_moves_when_a_token_is_refreshed() -> None:
+    clock = Clock()
+    with strict_app(make_kit(clock=clock)) as client:
+        body = register(client)
+        clock.advance(minutes=10)
+        body = refresh(client, body).json()
+
+        session = client.get("/auth/sessions", headers=bearer(body)).json()[0]
+
+    assert session["last_seen_at"] > session["created_at"]
+
+
+def test_a_user_ends_another_device_and_stays_signed_in() -> None:
+    events = Events()
+    with strict_app(make_kit(on_event=events)) as client:
+        phone = register(client)
+        laptop = log_in(client)
+        phone_id = client.get("/auth/sessions", headers=bearer(phone)).json()[1]["id"]
+
+        answer = client.delete(f"/auth/sessions/{phone_id}", headers=bearer(laptop))
+
+        assert answer.status_code == 204
+        assert code(client.get("/projects", headers=bearer(phone))) == "token_revoked"
+        assert code(refresh(client, phone)) == "session_revoked"
+        assert client.get("/projects", headers=bearer(laptop)).status_code == 200
+        assert events.names.count("logged_out") == 1
+
+
+def test_ending_an_unknown_or_foreign_session_is_404_and_changes_nothing() -> None:
+    with strict_app(make_kit()) as client:
+        grace = register(client, "grace@example.com")
+        ada = register(client)
+        grace_id = client.get("/auth/sessions", headers=bearer(grace)).json()[0]["id"]
+
+        for session_id in ("unknown", grace_id):
+            answer = client.delete(f"/auth/sessions/{session_id}", headers=bearer(ada))
+            assert (answer.status_code, code(answer)) == (404, "session_not_found")
+        assert client.get("/projects", headers=bearer(grace)).status_code == 200
+        assert refresh(client, grace).status_code == 200
+
+
+def test_logout_all_ends_every_session_of_the_user_alone() -> None:
+    with strict_app(make_kit()) as client:
+        grace = register(client, "grace@example.com")
+        phone = register(client)
+        laptop = log_in(client)
+
+        answer = client.post("/auth/logout-all", headers=bearer(laptop))
+
+        assert answer.status_code == 204
+        for ended in (phone, laptop):
+            assert code(client.get("/projects", headers=bearer(ended))) == "token_revoked"
+            assert code(refresh(client, ended)) == "session_revoked"
+        assert client.get("/projects", headers=bearer(grace)).status_code == 200
+        assert client.get("/projects", headers=bearer(log_in(client))).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "sessions"), ("DELETE", "sessions/x"), ("POST", "logout-all")],
+)
+def test_session_routes_need_a_user(method: str, path: str) -> None:
+    with strict_app(make_kit()) as client:
+        answer = client.request(method, f"/auth/{path}")
+
+        assert (answer.status_code, code(answer)) == (401, "not_authenticated")
+
+
+def test_max_sessions_ends_the_oldest() -> None:
+    clock = Clock()
+    with strict_app(make_kit(clock=clock, settings={"max_sessions": 2})) as client:
+        first = register(client)
+        clock.advance(seconds=1)
+        second = log_in(client)
+        clock.advance(seconds=1)
+
+        third = log_in(client)
+
+        assert code(client.get("/projects", headers=bearer(first))) == "token_revoked"
+        assert code(refresh(client, first)) == "session_revoked"
+        for kept in (second, third):
+            assert refresh(client, kept).status_code == 200
+
+
+def test_require_session_reads_role_and_account_now() -> None:
+    users = MemoryUserStore()
+    with strict_app(make_kit(users=users)) as client:
+        body = register(client)
+
+        answer = client.get("/strict", headers=bearer(body))
+
+        assert answer.json() == {"id": body["user_id"], "role": "user", "email": EMAIL}
+
+
+@pytest.mark.parametrize("change", ["disabled", "role", "session", "gone"])
+async def test_require_session_sees_at_once_what_another_process_did(change: str) -> None:
+    users, tokens = MemoryUserStore(), MemoryTokenStore()
+    settings = {"revocation_interval": 300}
+    here = make_kit(users=users, tokens=tokens, settings=settings)
+    there = make_kit(users=users, tokens=tokens, keys=here.jwt.keys)
+    signed_in = await here.register(EMAIL, PASSWORD)
+    user = await here.authenticate(signed_in.tokens.access_token)
+    user_id = str(signed_in.user.id)
+    await here.authenticate_now(user)
+
+    match change:
+        case "disabled":
+            await there.disable_user(user_id)
+        case "role":
+            await there.set_role(user_id, "editor")
+        case "session":
+            await there.end_session(user_id, signed_in.session_id)
+        case "gone":
+            tokens = MemoryTokenStore()
+            here = make_kit(users=users, tokens=tokens, keys=here.jwt.keys)
+
+    with pytest.raises(Exception, match=r"revoked|ended"):
+        await here.authenticate_now(user)
+
+
+def test_require_session_of_an_overridden_user_reads_the_account() -> None:
+    kit = make_kit()
+    with strict_app(kit) as client:
+        user_id = register(client)["user_id"]
+        app: Any = client.app
+        app.dependency_overrides[get_current_user] = lambda: CurrentUser(id=user_id)
+
+        assert client.get("/strict").json()["email"] == EMAIL
+
+
+def test_a_recent_login_passes_and_an_old_one_is_asked_to_sign_in_again() -> None:
+    clock = Clock()
+    with strict_app(make_kit(clock=clock)) as client:
+        body = register(client)
+        assert client.post("/delete-account", headers=bearer(body)).status_code == 200
+        clock.advance(minutes=6)
+        body = refresh(client, body).json()  # refreshing is not signing in
+
+        answer = client.post("/delete-account", headers=bearer(body))
+
+        assert (answer.status_code, code(answer)) == (401, "recent_login_required")
+        challenge = answer.headers["www-authenticate"]
+        assert 'error="insufficient_user_authentication"' in challenge
+        again = log_in(client)
+        assert client.post("/delete-account", headers=bearer(again)).status_code == 200
+
+
+def test_a_token_without_a_login_is_no_recent_login() -> None:
+    kit = make_kit()
+    token = kit.jwt.create_access_token({"user_id": "1"})
+    with strict_app(kit) as client:
+        answer = client.post("/delete-account", headers={"Authorization": f"Bearer {token}"})
+
+        assert code(answer) == "recent_login_required"
+
+
+async def test_purge_deletes_what_ended_a_day_ago_and_nothing_that_lives() -> None:
+    clock = Clock()
+    kit = make_kit(clock=clock)
+    ended = await kit.register(EMAIL, PASSWORD)
+    await kit.logout(ended.tokens.refresh_token, "refresh")
+    clock.advance(hours=23)
+    live = await kit.login(EMAIL, PASSWORD)
+    assert await kit.purge() == 0
+    clock.advance(hours=2)
+
+    assert await kit.purge() == 1
+
+    assert (await kit.refresh(live.tokens.refresh_token)).session_id == live.session_id
+
+
+async def test_logins_purge_now_and_then() -> None:
+    clock, tokens = Clock(), MemoryTokenStore()
+    kit = make_kit(clock=clock, tokens=tokens)
+    first = await kit.register(EMAIL, PASSWORD)
+    user_id = str(first.user.id)
+    clock.advance(days=9)
+
+    for _ in range(2000):  # a login purges with a chance of 1 %
+        await kit.login(EMAIL, PASSWORD)
+        await kit.aclose()
+        if await tokens.get(user_id, first.session_id) is None:
+            break
+
+    assert await tokens.get(user_id, first.session_id) is None
