@@ -22,7 +22,6 @@ from jwt_auth_kit import (
     auth_router,
     install,
 )
-from jwt_auth_kit.__main__ import make_secret
 
 EMAIL = "ada@example.com"
 PASSWORD = "correct horse battery"
@@ -47,7 +46,7 @@ def make_kit(**options: Any) -> AuthKit:
     defaults: dict[str, Any] = {
         "users": MemoryUserStore(),
         "tokens": MemoryTokenStore(),
-        "keys": KeyRing.from_secret(make_secret()),
+        "keys": KeyRing.random(),
         "hasher": Argon2Hasher.weak_for_tests(),
         "settings": AuthSettings(**settings),
     }

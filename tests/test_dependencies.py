@@ -140,10 +140,16 @@ def test_optional_user_is_none_without_a_token_and_401_with_a_bad_one() -> None:
 
 def test_one_override_signs_in_for_user_and_admin_routes() -> None:
     app = make_app()
+
+    @app.get("/greeting")
+    async def greeting(user: Annotated[CurrentUser | None, Depends(get_optional_user)]) -> str:
+        return "stranger" if user is None else user.id
+
     app.dependency_overrides[get_current_user] = lambda: CurrentUser(id="7", role="admin")
     client = TestClient(app)
 
     assert client.get("/projects").json() == "7"
+    assert client.get("/greeting").json() == "7"
     assert client.get("/admin/projects").json() == "7"
 
 

@@ -1,14 +1,14 @@
 """OpenAPI is right about authentication without work by the host."""
 
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urljoin
 
 import pytest
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.testclient import TestClient
 
 from apps import EMAIL, PASSWORD, make_app, make_kit
-from jwt_auth_kit import UserDep, auth_router, install
+from jwt_auth_kit import CurrentUser, UserDep, auth_router, get_optional_user, install
 
 ROUTES = {
     "register": {"201", "409", "422", "503"},
@@ -128,6 +128,19 @@ def test_secured_routes_of_the_host_document_their_401() -> None:
     assert paths["/own"]["get"]["responses"]["401"]["description"] == "My own words"
 
 
+def test_an_optional_user_is_documented_as_nothing_or_a_token() -> None:
+    app = make_app()
+
+    @app.get("/greeting")
+    async def greeting(
+        user: Annotated[CurrentUser | None, Depends(get_optional_user)],
+    ) -> None: ...
+
+    operation = app.openapi()["paths"]["/greeting"]["get"]
+
+    assert operation["security"] == [{}, {"OAuth2PasswordBearer": []}]
+
+
 def test_the_error_body_is_in_the_document_of_a_host_without_the_router() -> None:
     app = FastAPI()
     install(app, make_kit())
@@ -171,7 +184,6 @@ def test_errors_are_documented_with_their_codes() -> None:
     examples = operation["responses"]["401"]["content"]["application/json"]["examples"]
     assert examples.keys() == {
         "not_authenticated",
-        "token_expired",
         "invalid_token",
         "wrong_token_type",
         "session_expired",

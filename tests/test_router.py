@@ -434,7 +434,7 @@ def test_refresh_after_the_idle_time_is_401() -> None:
 
         answer = refresh(client, body)
 
-        assert (answer.status_code, code(answer)) == (401, "token_expired")
+        assert (answer.status_code, code(answer)) == (401, "session_expired")
 
 
 def test_refreshing_never_moves_the_absolute_end() -> None:
@@ -448,7 +448,7 @@ def test_refreshing_never_moves_the_absolute_end() -> None:
 
         answer = refresh(client, body)
 
-        assert (answer.status_code, code(answer)) == (401, "token_expired")
+        assert (answer.status_code, code(answer)) == (401, "session_expired")
 
 
 def test_access_token_ends_with_the_session() -> None:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Security
 from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
+from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
@@ -18,7 +19,7 @@ from .errors import (
     RecentLoginRequired,
 )
 from .kit import AuthKit, CurrentUser
-from .openapi import SCHEME_NAME, complete_openapi
+from .openapi import OPTIONAL, SCHEME_NAME, complete_openapi
 from .transports import BearerTransport, Transport
 
 _STATE = "jwt_auth_kit"
@@ -116,21 +117,15 @@ class _GetCurrentUser(_Bearer):
         InvalidToken: it is expired, revoked, or not one of ours.
     """
 
-    async def __call__(self, connection: HTTPConnection) -> CurrentUser:
+    async def __call__(
+        self, connection: HTTPConnection, scopes: SecurityScopes
+    ) -> CurrentUser | None:
         token = read_access_token(connection)
-        if token is None:
-            raise NotAuthenticated
-        return await get_installation(connection).kit.authenticate(token)
-
-
-class _GetOptionalUser(_Bearer):
-    """The user of the access token; None where no token was sent. A bad one is still a 401."""
-
-    async def __call__(self, connection: HTTPConnection) -> CurrentUser | None:
-        token = read_access_token(connection)
-        if token is None:
+        if token is not None:
+            return await get_installation(connection).kit.authenticate(token)
+        if OPTIONAL in scopes.scopes:
             return None
-        return await get_installation(connection).kit.authenticate(token)
+        raise NotAuthenticated
 
 
 class _GetAccessToken(_Bearer):
@@ -145,9 +140,6 @@ get_current_user = _GetCurrentUser()
 
 require_user = get_current_user
 """The same object as ``get_current_user``, named for routes that only need the check."""
-
-get_optional_user = _GetOptionalUser()
-"""Dependency: the signed-in user or None."""
 
 get_access_token = _GetAccessToken()
 
@@ -184,6 +176,13 @@ def require_recent_login(max_age: timedelta) -> Callable[..., Awaitable[CurrentU
         return user
 
     return check_age
+
+
+async def get_optional_user(
+    user: Annotated[CurrentUser | None, Security(get_current_user, scopes=[OPTIONAL])],
+) -> CurrentUser | None:
+    """Dependency: the signed-in user; None where no token was sent. A bad one is still a 401."""
+    return user
 
 
 def require_role(*roles: str) -> Callable[[CurrentUser], Awaitable[CurrentUser]]:

@@ -4,6 +4,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -85,6 +86,11 @@ class KeyRing:
         if not secret:
             raise ConfigurationError(f"JWT_SECRET_KEY is not set. {HOW_TO_MAKE_A_SECRET}")
         return cls(Key.from_secret(secret))
+
+    @classmethod
+    def random(cls) -> "KeyRing":
+        """Make a ring of one new HS256 key, for tests: no other process and no restart knows it."""
+        return cls.from_secret(base64.b64encode(secrets.token_bytes(MIN_SECRET_BYTES)).decode())
 
     def get(self, key_id: Any) -> Key | None:
         """Find a key by the ``kid`` of a token; whatever the token holds there is safe to pass."""

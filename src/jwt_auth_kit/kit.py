@@ -12,7 +12,7 @@ from email_validator import EmailNotValidError, validate_email
 from .errors import EmailTaken, InvalidCredentials, InvalidToken, SessionRevoked, StoreUnavailable
 from .events import UNKNOWN_CLIENT, AuditTrail, Client, EventHook, log_event
 from .keys import KeyRing
-from .passwords import Argon2Hasher, PasswordHasher, Passwords
+from .passwords import Argon2Hasher, PasswordHasher, Passwords, check_password
 from .session_manager import SessionManager, SignedIn
 from .sessions import Session
 from .settings import AuthSettings
@@ -111,7 +111,7 @@ class AuthKit:
 
         Raises:
             EmailTaken: there is an account with this address.
-            ValueError: it is not an e-mail address.
+            ValueError: it is not an e-mail address, or the password is too short or too long.
         """
         user = await self.create_user(email, password, display_name=display_name, client=client)
         return await self._begin(str(user.id), client)
@@ -127,6 +127,7 @@ class AuthKit:
     ) -> User:
         """Make an account and leave it signed out; see ``register`` for the errors."""
         address = check_email(email)
+        check_password(password)
         if await self.users.get_by_email(address) is not None:
             raise EmailTaken
         new = NewUser(
@@ -252,7 +253,9 @@ class AuthKit:
 
         Raises:
             InvalidCredentials: *current* is wrong, or the account is gone or disabled.
+            ValueError: *new* is too short or too long.
         """
+        check_password(new)
         old_hash = await self._prove(user_id, current, client)
         new_hash = await self.passwords.hash(new)
         # A login that runs beside this may have read the old hash. Ending sessions first makes

@@ -11,6 +11,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from .errors import ErrorBody, NotAuthenticated, error_responses
 
 SCHEME_NAME = "OAuth2PasswordBearer"
+OPTIONAL = "optional"
+"""Marks, where FastAPI keeps scopes, that a route also serves callers without a token."""
+
 TOKEN_ROUTE = "jwt_auth_kit.token"
 
 _root_path: ContextVar[str] = ContextVar("jwt_auth_kit_root_path", default="")
@@ -80,9 +83,21 @@ def _documented(operation: Any) -> Any:
     if not isinstance(operation, Mapping) or not _needs_user(operation):
         return operation
     responses = operation.get("responses", {})
-    if {"401", "4XX", "default"} & responses.keys():
-        return operation
-    return {**operation, "responses": {**responses, "401": _unauthorized()}}
+    if not {"401", "4XX", "default"} & responses.keys():
+        responses = {**responses, "401": _unauthorized()}
+    return {**operation, "responses": responses, "security": _security(operation)}
+
+
+def _security(operation: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Say an optional user as OpenAPI does: nothing, or a token."""
+    requirements = operation["security"]
+    if not any(OPTIONAL in scopes for item in requirements for scopes in item.values()):
+        return list(requirements)
+    named = [
+        {name: [scope for scope in scopes if scope != OPTIONAL] for name, scopes in item.items()}
+        for item in requirements
+    ]
+    return [{}, *named]
 
 
 def _needs_user(operation: Mapping[str, Any]) -> bool:

@@ -15,6 +15,8 @@ from .errors import Busy, ConfigurationError
 
 T = TypeVar("T")
 
+MIN_PASSWORD_LENGTH = 8
+MAX_PASSWORD_LENGTH = 128
 MIN_MEMORY_COST = 19_456  # KiB: the minimum of OWASP's and ASVS's argon2id profiles with t=2
 MIN_TIME_COST = 2
 DEFAULT_THREADS = min(4, os.cpu_count() or 1)
@@ -202,6 +204,18 @@ class Passwords:
             limiter = anyio.CapacityLimiter(self._threads)
             self._limiter.set(limiter)
         return limiter
+
+
+def check_password(password: str) -> None:
+    """Let a new password pass that is neither too short nor too long; any characters will do.
+
+    Raises:
+        ValueError: under 8 or over 128 code points; the message does not repeat it.
+    """
+    if not MIN_PASSWORD_LENGTH <= len(password) <= MAX_PASSWORD_LENGTH:
+        raise ValueError(
+            f"a password has {MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} characters"
+        )
 
 
 def normalize_password(password: str) -> str:

@@ -45,11 +45,10 @@ from .errors import (
 from .events import Client
 from .kit import check_email
 from .openapi import TOKEN_ROUTE
+from .passwords import MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH
 from .session_manager import SignedIn
 from .transports import NO_STORE
 
-MIN_PASSWORD_LENGTH = 8
-MAX_PASSWORD_LENGTH = 128
 MAX_USER_AGENT_LENGTH = 256
 UNREADABLE_BODY = 400  # FastAPI's answer to a body that cannot even be parsed
 MAX_FORM_BYTES = 16_384
@@ -57,7 +56,6 @@ MAX_FORM_BYTES = 16_384
 ACCESS_ERRORS = (NotAuthenticated, ExpiredToken, InvalidToken, WrongTokenType, RevokedToken)
 REFRESH_ERRORS = (
     NotAuthenticated,
-    ExpiredToken,
     InvalidToken,
     WrongTokenType,
     SessionExpired,

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from .errors import (
+    ExpiredToken,
     InvalidToken,
     RefreshReused,
     RevokedToken,
@@ -111,7 +112,7 @@ class SessionManager:
 
         See ``AuthKit.refresh`` for the errors.
         """
-        claims = self._jwt.verify_token(refresh_token, "refresh")
+        claims = self._verify(refresh_token)
         for attempt in range(MAX_TRIES):
             stored = await self._read_genuine(claims)
             user = await self._users.get_by_id(claims["sub"])
@@ -189,6 +190,12 @@ class SessionManager:
     async def aclose(self) -> None:
         """Wait for confirmations that are still being written."""
         await asyncio.gather(*self._background, return_exceptions=True)
+
+    def _verify(self, refresh_token: str) -> Claims:
+        try:
+            return self._jwt.verify_token(refresh_token, "refresh")
+        except ExpiredToken:  # "token_expired" would tell clients to refresh
+            raise SessionExpired from None
 
     async def _read_genuine(self, claims: Claims) -> StoredSession:
         """Read the session of a refresh token; a forged one changes nothing (no remote kill)."""

@@ -167,12 +167,15 @@ class JWTManager:
 
     def create_session_refresh_token(self, session: Session) -> str:
         """Make the refresh token of the newest generation of *session*: the same each time."""
+        # Derived, so that a repeated answer is equal byte by byte; never ahead of the clock,
+        # which it would be where refresh_ttl was shortened since.
+        issued_at = min(session.idle_expires_at - self.refresh_ttl, self.now())
         claims = {
             "sub": session.user_id,
             "sid": session.id,
             "gen": session.gen,
             "jti": session.refresh_id(session.gen),
-            "iat": int((session.idle_expires_at - self.refresh_ttl).timestamp()),
+            "iat": int(issued_at.timestamp()),
             "exp": int(session.idle_expires_at.timestamp()),
             "token_type": "refresh",
         }

@@ -49,7 +49,7 @@ from .base import User as UserProtocol
 logger = logging.getLogger("jwt_auth_kit")
 
 metadata = MetaData()
-"""The tables ``users``, ``auth_sessions`` and ``auth_epochs``, for migrations of your own."""
+"""The tables ``auth_sessions`` and ``auth_epochs``, for migrations of your own."""
 
 _UPSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
@@ -75,9 +75,7 @@ class UTCDateTime(TypeDecorator[datetime]):
 
 
 class Base(DeclarativeBase):
-    """Declarative base of the table ``users``."""
-
-    metadata = metadata
+    """Declarative base of the table ``users``; ``Base.metadata`` holds that table alone."""
 
 
 class User(Base):
@@ -134,10 +132,26 @@ epochs = Table(
 )
 
 
-async def create_schema(engine: AsyncEngine) -> None:
-    """Create the tables that are missing. Later changes belong to a migration tool."""
-    async with _transaction(engine) as connection:
-        await connection.run_sync(metadata.create_all)
+async def create_schema(engine: AsyncEngine, *, users: bool = True) -> None:
+    """Create the tables that are missing. Later changes belong to a migration tool.
+
+    Several processes may do this at once.
+
+    Args:
+        engine: the database.
+        users: create ``users`` too; False where accounts live in a table of your own.
+    """
+    for tables in (metadata, Base.metadata) if users else (metadata,):
+        try:
+            await _create_tables(engine, tables)
+        except (DBAPIError, OSError):  # another process made them between look and creation
+            async with _translated():
+                await _create_tables(engine, tables)
+
+
+async def _create_tables(engine: AsyncEngine, tables: MetaData) -> None:
+    async with engine.begin() as connection:
+        await connection.run_sync(tables.create_all)
 
 
 class SQLAlchemyTokenStore:
