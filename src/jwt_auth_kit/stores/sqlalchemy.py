@@ -296,6 +296,8 @@ class SQLAlchemyUserStore(Generic[UserT]):
         self._model: Any = mapped
         self._id: InstrumentedAttribute[Any] = mapped.id
         self._email: InstrumentedAttribute[str] = mapped.email
+        is_long = isinstance(mapped.id.type, BigInteger) or engine.dialect.name == "sqlite"
+        self._id_limit = 2**63 if is_long else 2**31
 
     async def get_by_id(self, user_id: str) -> UserT | None:
         """See UserStore.get_by_id."""
@@ -310,6 +312,8 @@ class SQLAlchemyUserStore(Generic[UserT]):
 
     async def create(self, user: NewUser) -> UserT:
         """See UserStore.create."""
+        if self._model is not User and await self.get_by_email(user.email) is not None:
+            raise EmailTaken  # an old row with capitals does not break the unique index
         account: UserT = self._model(
             email=user.email,
             display_name=user.display_name,
@@ -362,10 +366,15 @@ class SQLAlchemyUserStore(Generic[UserT]):
             return bool(cast("Any", result).rowcount == 1)
 
     def _has_id(self, user_id: str) -> ColumnElement[bool]:
-        """Compare in the column's own type; an id of another type is nobody's."""
+        """Compare in the column's own type; what that type cannot hold is nobody's id."""
         try:
             value = self._id.type.python_type(user_id)
         except (ValueError, TypeError):
+            return false()
+        # One account has one spelling of its id: "07" is not "7".
+        if str(value) != user_id or "\x00" in user_id:
+            return false()
+        if isinstance(value, int) and not -self._id_limit <= value < self._id_limit:
             return false()
         return cast("ColumnElement[bool]", self._id == value)
 
@@ -424,7 +433,7 @@ async def _insert_session(connection: AsyncConnection, session: Session) -> bool
     ]
     row = select(*values).select_from(allowed).where(allowed.c.sessions_from <= session.epoch)
     statement = insert(sessions).from_select([column.name for column in sessions.columns], row)
-    return (await connection.execute(statement)).rowcount == 1
+    return (await connection.execute(statement.returning(sessions.c.id))).first() is not None
 
 
 def _first_epochs(connection: AsyncConnection, session: Session) -> Insert:

@@ -1,0 +1,152 @@
+"""SQLAlchemyUserStore on tables of a host's own, and where its database fails."""
+
+import logging
+import traceback
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from host_tables import DemandingAccount, HostTables, NumberedAccount, RenamedAccount
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from engines import engine_on
+from jwt_auth_kit import EmailTaken, NewUser, StoreUnavailable, UserStore
+from jwt_auth_kit.stores.sqlalchemy import SQLAlchemyUserStore
+
+ANN = NewUser(email="ann@example.com", display_name="Ann", password_hash="hash-of-ann", role="user")
+
+
+@asynccontextmanager
+async def host_engine(folder: Path) -> AsyncIterator[AsyncEngine]:
+    async with engine_on(folder / "host.sqlite3") as engine:
+        async with engine.begin() as connection:
+            await connection.run_sync(HostTables.metadata.create_all)
+        yield engine
+
+
+@pytest.fixture
+async def engine(tmp_path: Path) -> AsyncIterator[AsyncEngine]:
+    async with host_engine(tmp_path) as made:
+        yield made
+
+
+class TestTablesOfAHost:
+    async def test_a_password_can_be_set_where_there_was_none(self, engine: AsyncEngine) -> None:
+        await insert(engine, old_account(password_hash=None))
+        store = SQLAlchemyUserStore(engine, NumberedAccount)
+
+        refused = await store.set_password_hash("7", "new", expected="")
+        done = await store.set_password_hash("7", "new", expected=None)
+
+        assert (refused, done) == (False, True)
+        found = await store.get_by_id("7")
+        assert found is not None
+        assert found.password_hash == "new"
+
+    async def test_an_old_address_with_capitals_is_found(self, engine: AsyncEngine) -> None:
+        await insert(engine, old_account(email="Ann.Lee@Example.COM"))
+        store = SQLAlchemyUserStore(engine, NumberedAccount)
+
+        found = await store.get_by_email("ann.lee@example.com")
+
+        assert found is not None
+        assert found.id == 7
+        assert found.email == "Ann.Lee@Example.COM"
+
+    async def test_an_old_address_under_another_name_is_found(self, engine: AsyncEngine) -> None:
+        account = RenamedAccount(
+            account_number=7, mail="Ann@Example.com", level="user", enabled=True
+        )
+        await insert(engine, account)
+
+        found = await SQLAlchemyUserStore(engine, RenamedAccount).get_by_email("ann@example.com")
+
+        assert found is not None
+        assert found.account_number == 7
+
+    async def test_an_old_address_with_capitals_is_taken(self, engine: AsyncEngine) -> None:
+        await insert(engine, old_account(email="Ann@Example.com"))
+        store = SQLAlchemyUserStore(engine, NumberedAccount)
+
+        with pytest.raises(EmailTaken):
+            await store.create(ANN)
+
+    async def test_columns_of_the_host_come_along(self, engine: AsyncEngine) -> None:
+        store = SQLAlchemyUserStore(engine, NumberedAccount)
+
+        user = await store.create(ANN)
+
+        assert user.newsletter is False
+        assert isinstance(user.id, int)
+
+    async def test_a_table_that_asks_for_more_is_named_and_no_address_is_called_taken(
+        self, engine: AsyncEngine
+    ) -> None:
+        store = SQLAlchemyUserStore(engine, DemandingAccount)
+
+        with pytest.raises(ValueError, match="DemandingAccount") as caught:
+            await store.create(ANN)
+
+        shown = "".join(traceback.format_exception(caught.value))
+        assert "hash-of-ann" not in shown
+        assert "ann@example.com" not in shown
+
+
+OPERATIONS: dict[str, Callable[[UserStore], Any]] = {
+    "get_by_id": lambda store: store.get_by_id("7"),
+    "get_by_email": lambda store: store.get_by_email("ann@example.com"),
+    "create": lambda store: store.create(ANN),
+    "set_password_hash": lambda store: store.set_password_hash(
+        "7", "hash-of-ann", expected="hash-of-bob"
+    ),
+    "set_role": lambda store: store.set_role("7", "admin"),
+    "set_active": lambda store: store.set_active("7", active=False),
+}
+
+
+class TestADatabaseThatFails:
+    def test_every_method_of_the_protocol_is_tried(self) -> None:
+        methods = {name for name in vars(UserStore) if not name.startswith("_")}
+
+        assert methods == OPERATIONS.keys()
+
+    @pytest.mark.parametrize("operation", OPERATIONS)
+    async def test_a_database_that_cannot_be_reached_is_no_empty_one(
+        self, operation: str, tmp_path: Path
+    ) -> None:
+        async with engine_on(tmp_path / "no" / "such" / "folder" / "auth.sqlite3") as engine:
+            with pytest.raises(StoreUnavailable):
+                await OPERATIONS[operation](SQLAlchemyUserStore(engine))
+
+    @pytest.mark.parametrize("operation", OPERATIONS)
+    async def test_a_failed_statement_is_logged_without_its_parameters(
+        self, operation: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async with engine_on(tmp_path / "without_tables.sqlite3") as engine:
+            with pytest.raises(StoreUnavailable) as caught:
+                await OPERATIONS[operation](SQLAlchemyUserStore(engine))
+
+        shown = caplog.text + "".join(traceback.format_exception(caught.value))
+        for secret in ("hash-of", "@example.com", "users", "INSERT", "SELECT", "UPDATE"):
+            assert secret not in shown
+        assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
+def old_account(**fields: Any) -> NumberedAccount:
+    """A row that was written before the library came."""
+    account = {
+        "id": 7,
+        "email": "old@example.com",
+        "role": "user",
+        "is_active": True,
+        "password_hash": "old",
+    }
+    return NumberedAccount(**{**account, **fields})
+
+
+async def insert(engine: AsyncEngine, row: HostTables) -> None:
+    async with AsyncSession(engine) as database:
+        database.add(row)
+        await database.commit()
