@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["databases"]
+
 
 @pytest.fixture
 def anyio_backend() -> str:

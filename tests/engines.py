@@ -17,4 +17,4 @@ async def engine_on(path: Path) -> AsyncIterator[AsyncEngine]:
     await engine.dispose()
     for thread in threading.enumerate():  # a connection that failed leaves its thread to end
         if "_connection_worker_thread" in thread.name:
-            await run_sync(thread.join)
+            await run_sync(thread.join, 5)

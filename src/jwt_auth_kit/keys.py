@@ -26,11 +26,27 @@ _jws = PyJWS()
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One signing key; its algorithm is fixed here and never read from a token."""
+    """One signing key; its algorithm is fixed here and never read from a token.
+
+    Raises:
+        ConfigurationError: the material is under 32 bytes, or plainly not random.
+    """
 
     id: str
     algorithm: str
     material: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if len(self.material) < MIN_SECRET_BYTES:
+            # RFC 7518 section 3.2: an HS256 key is at least as long as the hash.
+            raise ConfigurationError(
+                f"JWT_SECRET_KEY holds {len(self.material)} bytes, but at least "
+                f"{MIN_SECRET_BYTES} are needed. {HOW_TO_MAKE_A_SECRET}"
+            )
+        if len(set(self.material)) < MIN_DISTINCT_BYTES:
+            raise ConfigurationError(
+                f"JWT_SECRET_KEY repeats a few bytes and can be guessed. {HOW_TO_MAKE_A_SECRET}"
+            )
 
     @classmethod
     def from_secret(cls, secret: str) -> "Key":
@@ -40,16 +56,6 @@ class Key:
             ConfigurationError: not base64, under 32 bytes, or plainly not random.
         """
         material = _decode_secret(secret)
-        if len(material) < MIN_SECRET_BYTES:
-            # RFC 7518 section 3.2: an HS256 key is at least as long as the hash.
-            raise ConfigurationError(
-                f"JWT_SECRET_KEY holds {len(material)} bytes, but at least {MIN_SECRET_BYTES} "
-                f"are needed. {HOW_TO_MAKE_A_SECRET}"
-            )
-        if len(set(material)) < MIN_DISTINCT_BYTES:
-            raise ConfigurationError(
-                f"JWT_SECRET_KEY repeats a few bytes and can be guessed. {HOW_TO_MAKE_A_SECRET}"
-            )
         return cls(id=_secret_id(material), algorithm="HS256", material=material)
 
     def sign(self, payload: bytes, *, token_type: str) -> str:

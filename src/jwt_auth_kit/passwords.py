@@ -1,6 +1,7 @@
 """Password hashes: argon2id, made and checked off the event loop, and old hashes replaced."""
 
 import os
+import secrets
 import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Protocol, Self, TypeVar
@@ -84,7 +85,7 @@ class Argon2Hasher:
         """Check *password* in constant time."""
         try:
             return self._argon2.verify(password_hash, password)
-        except (Argon2Error, InvalidHashError):
+        except (Argon2Error, InvalidHashError, UnicodeEncodeError):
             return False
 
     def needs_rehash(self, password_hash: str) -> bool:
@@ -162,12 +163,13 @@ class Passwords:
         self._hasher = hasher
         self._threads = threads
         self._queue = queue
+        self._inside = 0
         self._limiter: anyio.lowlevel.RunVar[anyio.CapacityLimiter] = anyio.lowlevel.RunVar(
             f"jwt_auth_kit.passwords.{id(self)}"
         )
         # Checked where there is no hash, with the parameters of new hashes, so that the time of
         # an answer does not tell whether an account exists.
-        self._decoy = hasher.hash("no account has this password")
+        self._decoy = hasher.hash(secrets.token_urlsafe(32))
 
     async def hash(self, password: str) -> str:
         """Hash *password*.
@@ -185,17 +187,21 @@ class Passwords:
         """
         text = normalize_password(password)
         matches = await self._run(self._hasher.verify, text, password_hash or self._decoy)
-        return matches and password_hash is not None
+        # An empty hash is no hash: the decoy was checked, and must not open an account.
+        return matches and bool(password_hash)
 
     def needs_rehash(self, password_hash: str) -> bool:
         """Tell whether a login should replace *password_hash*."""
         return self._hasher.needs_rehash(password_hash)
 
     async def _run(self, function: Callable[..., T], *arguments: str) -> T:
-        limiter = self._pool()
-        if limiter.statistics().tasks_waiting >= self._queue:
+        if self._inside >= self._threads + self._queue:
             raise Busy
-        return await anyio.to_thread.run_sync(function, *arguments, limiter=limiter)
+        self._inside += 1
+        try:
+            return await anyio.to_thread.run_sync(function, *arguments, limiter=self._pool())
+        finally:
+            self._inside -= 1
 
     def _pool(self) -> anyio.CapacityLimiter:
         """Return the limiter of the running event loop; one cannot be shared between loops."""
@@ -212,7 +218,7 @@ def check_password(password: str) -> None:
     Raises:
         ValueError: under 8 or over 128 code points; the message does not repeat it.
     """
-    if not MIN_PASSWORD_LENGTH <= len(password) <= MAX_PASSWORD_LENGTH:
+    if not MIN_PASSWORD_LENGTH <= len(normalize_password(password)) <= MAX_PASSWORD_LENGTH:
         raise ValueError(
             f"a password has {MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} characters"
         )

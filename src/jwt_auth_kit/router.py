@@ -362,7 +362,7 @@ async def list_sessions(user: UserDep, request: Request, response: Response) -> 
             user_agent=session.user_agent,
             created_at=session.created_at,
             last_seen_at=session.last_seen_at,
-            expires_at=min(session.idle_expires_at, session.expires_at),
+            expires_at=session.ends_at,
             current=session.id == user.session_id,
         )
         for session in sessions

@@ -102,7 +102,7 @@ class SessionManager:
         )
         await self._tokens.create(session)
         await self._audit.record("logged_in", session.user_id, session_id=session.id, client=client)
-        await self._end_oldest(session.user_id)
+        await self._end_oldest(session)
         if random.random() < PURGE_SHARE:  # noqa: S311  no secret
             self._run_later(self._purge())
         return self._signed_in(user, session, epoch)
@@ -269,7 +269,7 @@ class SessionManager:
             "display_name": user.display_name,
             "role": user.role,
         }
-        life = min(self._settings.access_ttl, session.expires_at - self._now())
+        life = min(self._settings.access_ttl, session.ends_at - self._now())
         tokens = TokenPair(
             access_token=self._jwt.create_access_token(user_data, session=session, epoch=epoch),
             refresh_token=refresh_token or self._jwt.create_session_refresh_token(session),
@@ -278,8 +278,7 @@ class SessionManager:
         return SignedIn(user=user, session_id=session.id, tokens=tokens)
 
     def _is_past(self, session: Session) -> bool:
-        end = min(session.expires_at, session.idle_expires_at)
-        return session.revoked_at is None and end <= self._now()
+        return session.revoked_at is None and session.ends_at <= self._now()
 
     async def _record_refusal(self, session: Session, reason: str, client: Client) -> None:
         await self._audit.record(
@@ -309,12 +308,12 @@ class SessionManager:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def _end_oldest(self, user_id: str) -> None:
+    async def _end_oldest(self, new: Session) -> None:
         if self._settings.max_sessions is None:
             return
-        live = await self.list_live(user_id)
-        for session in live[self._settings.max_sessions :]:
-            await self.end(user_id, session.id, "too_many_sessions")
+        others = [s for s in await self.list_live(new.user_id) if s.id != new.id]
+        for session in others[self._settings.max_sessions - 1 :]:
+            await self.end(new.user_id, session.id, "too_many_sessions")
 
     async def _purge(self) -> None:
         try:

@@ -103,14 +103,14 @@ class Session:
         tag = hmac.digest(self.salt, f"{self.id}.{gen}".encode(), hashlib.sha256)
         return base64.urlsafe_b64encode(tag[:18]).decode()
 
+    @property
+    def ends_at(self) -> datetime:
+        """The idle or the absolute end, whichever comes first."""
+        return min(self.idle_expires_at, self.expires_at)
+
     def is_live(self, now: datetime, *, sessions_from: int) -> bool:
         """Tell whether the session may still be used at *now*."""
-        return (
-            self.revoked_at is None
-            and now < self.expires_at
-            and now < self.idle_expires_at
-            and self.epoch >= sessions_from
-        )
+        return self.revoked_at is None and now < self.ends_at and self.epoch >= sessions_from
 
     def changed(self, changes: SessionChanges) -> Self:
         """Return the session as the store holds it once *changes* are written."""

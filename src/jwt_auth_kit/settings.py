@@ -47,7 +47,7 @@ class AuthSettings(BaseSettings):
     secret_key: SecretStr | None = None
     """Base64 of at least 32 random bytes; signs every token."""
 
-    access_ttl: Life = timedelta(minutes=15)
+    access_ttl: Annotated[Life, Le(timedelta(hours=12))] = timedelta(minutes=15)
     """Life of an access token, never past the end of its session."""
 
     refresh_ttl: Life = timedelta(days=7)
@@ -83,10 +83,18 @@ class AuthSettings(BaseSettings):
     """Extra time granted to ``exp``, for clocks that differ between machines."""
 
     def __init__(self, **values: Any) -> None:
+        unknown = {name for name in values if not name.startswith("_")} - self.names()
+        if unknown:
+            raise ConfigurationError(f"AuthSettings has no {', '.join(sorted(unknown))}.")
         try:
             super().__init__(**values)
         except ValidationError as error:
             raise ConfigurationError(_explain(error)) from None
+
+    @classmethod
+    def names(cls) -> set[str]:
+        """Return the names of all settings."""
+        return set(cls.model_fields)
 
     @model_validator(mode="after")
     def _lives_fit_into_each_other(self) -> Self:

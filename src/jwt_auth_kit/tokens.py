@@ -142,7 +142,7 @@ class JWTManager:
             claims["sid"] = session.id
             claims["gen"] = session.gen
             claims["auth_time"] = int(session.auth_time.timestamp())
-            expires_at = min(expires_at, session.expires_at)
+            expires_at = min(expires_at, session.ends_at)
         claims["exp"] = int(expires_at.timestamp())
         for name in self.profile_claims:
             if user_data.get(name) is not None:
@@ -257,9 +257,9 @@ class JWTManager:
     def _check_audience(self, claims: Mapping[str, Any]) -> None:
         if self.issuer is not None and claims.get("iss") != self.issuer:
             raise InvalidToken
-        if self.audience is None:
-            return
         audience = claims.get("aud")
+        if self.audience is None and audience is None:
+            return  # RFC 7519 section 4.1.3: who has no name is in no audience
         if audience != self.audience and not (
             isinstance(audience, list) and self.audience in audience
         ):

@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from host_tables import HostTables, NumberedAccount, RenamedAccount, UuidAccount
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engines import engine_on
+from host_tables import HostTables, NumberedAccount, RenamedAccount, UuidAccount
 from jwt_auth_kit import MemoryTokenStore, MemoryUserStore, TokenStore, UserStore
 from jwt_auth_kit.stores.redis import RedisTokenStore
 from jwt_auth_kit.stores.sqlalchemy import SQLAlchemyTokenStore, SQLAlchemyUserStore, create_schema

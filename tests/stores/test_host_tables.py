@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from host_tables import DemandingAccount, HostTables, NumberedAccount, RenamedAccount
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from engines import engine_on
+from host_tables import DemandingAccount, HostTables, NumberedAccount, RenamedAccount
 from jwt_auth_kit import EmailTaken, NewUser, StoreUnavailable, UserStore
 from jwt_auth_kit.stores.sqlalchemy import SQLAlchemyUserStore
 
@@ -63,7 +63,7 @@ class TestTablesOfAHost:
 
         found = await SQLAlchemyUserStore(engine, RenamedAccount).get_by_email("ann@example.com")
 
-        assert found is not None
+        assert isinstance(found, RenamedAccount)
         assert found.account_number == 7
 
     async def test_an_old_address_with_capitals_is_taken(self, engine: AsyncEngine) -> None:
@@ -78,6 +78,7 @@ class TestTablesOfAHost:
 
         user = await store.create(ANN)
 
+        assert isinstance(user, NumberedAccount)
         assert user.newsletter is False
         assert isinstance(user.id, int)
 

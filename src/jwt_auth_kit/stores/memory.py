@@ -209,4 +209,4 @@ class MemoryUserStore:
 def _ended_before(session: Session, moment: datetime) -> bool:
     if session.revoked_at is not None and session.revoked_at < moment:
         return True
-    return min(session.expires_at, session.idle_expires_at) < moment
+    return session.ends_at < moment

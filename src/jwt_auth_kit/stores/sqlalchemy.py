@@ -8,7 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, cast
 
 from sqlalchemy import (
     BigInteger,
@@ -39,7 +39,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Mapped, mapped_column
-from sqlalchemy.schema import Column
+from sqlalchemy.schema import Column, CreateIndex, CreateTable
 
 from ..errors import ConfigurationError, EmailTaken, StoreUnavailable
 from ..sessions import Session, SessionChanges
@@ -50,6 +50,9 @@ logger = logging.getLogger("jwt_auth_kit")
 
 metadata = MetaData()
 """The tables ``auth_sessions`` and ``auth_epochs``, for migrations of your own."""
+
+SCHEMA_LOCK = 0x6A7774
+"""Names the advisory lock under which PostgreSQL creates tables."""
 
 _UPSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
@@ -141,17 +144,14 @@ async def create_schema(engine: AsyncEngine, *, users: bool = True) -> None:
         engine: the database.
         users: create ``users`` too; False where accounts live in a table of your own.
     """
-    for tables in (metadata, Base.metadata) if users else (metadata,):
-        try:
-            await _create_tables(engine, tables)
-        except (DBAPIError, OSError):  # another process made them between look and creation
-            async with _translated():
-                await _create_tables(engine, tables)
-
-
-async def _create_tables(engine: AsyncEngine, tables: MetaData) -> None:
-    async with engine.begin() as connection:
-        await connection.run_sync(tables.create_all)
+    async with _transaction(engine) as connection:
+        if connection.dialect.name == "postgresql":  # IF NOT EXISTS races with itself there
+            await connection.execute(select(func.pg_advisory_xact_lock(SCHEMA_LOCK)))
+        for table in (*metadata.sorted_tables, *(Base.metadata.sorted_tables if users else ())):
+            # create_all() looks first and creates then; another process may come in between.
+            await connection.execute(CreateTable(table, if_not_exists=True))
+            for index in sorted(table.indexes, key=lambda index: str(index.name)):
+                await connection.execute(CreateIndex(index, if_not_exists=True))
 
 
 class SQLAlchemyTokenStore:
@@ -278,10 +278,7 @@ class SQLAlchemyTokenStore:
         await self._engine.dispose()
 
 
-UserT = TypeVar("UserT", bound=UserProtocol)
-
-
-class SQLAlchemyUserStore(Generic[UserT]):
+class SQLAlchemyUserStore:
     """Keeps accounts in the table ``users``, or in a mapped class of your own.
 
     Args:
@@ -290,31 +287,30 @@ class SQLAlchemyUserStore(Generic[UserT]):
             your names differ. Its table needs a unique constraint or index on the address.
     """
 
-    def __init__(self, engine: AsyncEngine, model: type[UserT] | None = None) -> None:
+    def __init__(self, engine: AsyncEngine, model: type[Any] = User) -> None:
         self._engine = engine
-        mapped: Any = model or User
-        self._model: Any = mapped
-        self._id: InstrumentedAttribute[Any] = mapped.id
-        self._email: InstrumentedAttribute[str] = mapped.email
-        is_long = isinstance(mapped.id.type, BigInteger) or engine.dialect.name == "sqlite"
+        self._model = model
+        self._id: InstrumentedAttribute[Any] = model.id
+        self._email: InstrumentedAttribute[str] = model.email
+        is_long = isinstance(model.id.type, BigInteger) or engine.dialect.name == "sqlite"
         self._id_limit = 2**63 if is_long else 2**31
 
-    async def get_by_id(self, user_id: str) -> UserT | None:
+    async def get_by_id(self, user_id: str) -> UserProtocol | None:
         """See UserStore.get_by_id."""
         return await self._find(self._has_id(user_id))
 
-    async def get_by_email(self, email: str) -> UserT | None:
+    async def get_by_email(self, email: str) -> UserProtocol | None:
         """See UserStore.get_by_email."""
         if self._model is User:
             return await self._find(self._email == email)
         # Rows that were written before this library came may hold capitals.
         return await self._find(func.lower(self._email) == email)
 
-    async def create(self, user: NewUser) -> UserT:
+    async def create(self, user: NewUser) -> UserProtocol:
         """See UserStore.create."""
         if self._model is not User and await self.get_by_email(user.email) is not None:
             raise EmailTaken  # an old row with capitals does not break the unique index
-        account: UserT = self._model(
+        account: UserProtocol = self._model(
             email=user.email,
             display_name=user.display_name,
             password_hash=user.password_hash,
@@ -351,10 +347,11 @@ class SQLAlchemyUserStore(Generic[UserT]):
         """Close the connections of the engine: for programs that share it with nothing else."""
         await self._engine.dispose()
 
-    async def _find(self, condition: ColumnElement[bool]) -> UserT | None:
+    async def _find(self, condition: ColumnElement[bool]) -> UserProtocol | None:
         async with _translated(), AsyncSession(self._engine, expire_on_commit=False) as database:
             found = await database.scalars(select(self._model).where(condition).limit(1))
-            return found.first()
+            user: UserProtocol | None = found.first()
+            return user
 
     async def _update(self, condition: ColumnElement[bool], **values: Any) -> bool:
         statement = update(self._model).where(condition).values(**values)

@@ -1,0 +1,1 @@
+"""Applications to copy from; the tests run them."""

@@ -1,0 +1,1 @@
+"""Sign-in, projects, tasks and administration over SQLite or PostgreSQL."""
