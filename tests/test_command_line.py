@@ -4,12 +4,26 @@ import base64
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from jwt_auth_kit import KeyRing
+from engines import engine_on
+from jwt_auth_kit import KeyRing, Session
 from jwt_auth_kit.__main__ import main
+from jwt_auth_kit.stores.sqlalchemy import SQLAlchemyTokenStore, create_schema
+
+HOST = """
+from sqlalchemy.ext.asyncio import create_async_engine
+from jwt_auth_kit import AuthKit, KeyRing
+from jwt_auth_kit.stores.sqlalchemy import SQLAlchemyTokenStore, SQLAlchemyUserStore
+
+engine = create_async_engine("sqlite+aiosqlite:///auth.sqlite3")
+kit = AuthKit(
+    users=SQLAlchemyUserStore(engine), tokens=SQLAlchemyTokenStore(engine), keys=KeyRing.random()
+)
+"""
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -58,6 +72,56 @@ def test_an_unknown_command_is_refused(
 
     assert caught.value.code == 2
     assert capsys.readouterr().out == ""
+
+
+async def test_purge_deletes_every_session_that_ended_a_day_ago(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    (tmp_path / "host.py").write_text(HOST)
+    async with engine_on(tmp_path / "auth.sqlite3") as engine:
+        await create_schema(engine)
+        store = SQLAlchemyTokenStore(engine)
+        for days in [*range(9, 2509), 0]:  # the last one lives, the others are in three batches
+            await store.create(_session(now - timedelta(days=days)))
+
+        done = run("purge", "host:kit")
+
+        assert (done.returncode, done.stdout) == (0, "2500 sessions deleted\n")
+        assert len(await store.list_by_user("ann", now)) == 1
+
+
+def test_purge_on_a_database_that_is_away_says_so_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "host.py").write_text(HOST)
+
+    done = run("purge", "host:kit")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith("jwt-auth-kit: The session store is unavailable, try again\n")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("nowhere:kit", "No module named 'nowhere'"),
+        ("host:nothing", "no attribute 'nothing'"),
+        ("host", "cannot be loaded"),
+        (":kit", "cannot be loaded"),
+        ("host:engine", "is no AuthKit but AsyncEngine"),
+    ],
+)
+def test_purge_of_what_is_no_kit_is_a_usage_error(path: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "host.py").write_text(HOST)
+
+    done = run("purge", path)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def _session(at: datetime) -> Session:
+    week, month = timedelta(days=7), timedelta(days=30)
+    return Session.start("ann", at, epoch=0, idle_ttl=week, absolute_ttl=month)
 
 
 def test_help_names_the_command(capsys: pytest.CaptureFixture[str]) -> None:

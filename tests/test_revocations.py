@@ -1,5 +1,8 @@
 """The revocation feed of one process: what it refuses, and for how long it remembers."""
 
+import secrets
+import tracemalloc
+import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -135,3 +138,18 @@ def test_an_epoch_that_is_raised_again_is_remembered_anew() -> None:
     with pytest.raises(RevokedToken):
         revocations.check("42", 5, None)
     revocations.check("43", 0, None)
+
+
+def test_a_hundred_thousand_entries_take_at_most_twenty_megabytes() -> None:
+    tracemalloc.start()
+    revocations = feed()
+
+    for number in range(50_000):
+        revocations.add_session(secrets.token_urlsafe(16), NOW)
+        revocations.add_epoch(str(uuid.uuid4()), number % 7, NOW)
+
+    megabytes = tracemalloc.get_traced_memory()[0] / 1e6
+    tracemalloc.stop()
+    print(f"100,000 entries of the revocation feed: {megabytes:.1f} MB")
+    assert len(revocations) == 100_000
+    assert megabytes <= 20
