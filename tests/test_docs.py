@@ -8,7 +8,9 @@ A page is followed as a reader follows it, top to bottom, in an empty directory:
   server, which restarts when a file changed, as ``--reload`` does;
 - a ``json`` or ``text`` block below a command is what the command prints; in JSON, ``...`` ends
   a text that goes on;
-- a file that no command ran is run at the end.
+- a file that no command ran is run at the end, unless it lies in a directory of its own, such as
+  Alembic's ``migrations``;
+- a page that names PostgreSQL or Redis gets an empty one, whatever address it shows.
 """
 
 import ast
@@ -23,6 +25,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -31,6 +34,7 @@ from typing import Any, Self, get_args
 import pytest
 from fastapi.routing import APIRoute
 
+import servers
 from jwt_auth_kit import AuthError, AuthSettings, auth_router
 from jwt_auth_kit.__main__ import make_secret
 from jwt_auth_kit.errors import ErrorCode
@@ -40,15 +44,18 @@ PROJECT = Path(__file__).parent.parent
 PACKAGE = PROJECT / "src" / "jwt_auth_kit"
 README = PROJECT / "README.md"
 REFERENCE = PROJECT / "docs" / "reference.md"
+OWN_STORE = PROJECT / "docs" / "guides" / "own-store.md"
 PAGES = [README, *sorted((PROJECT / "docs").rglob("*.md"))]
 
 RUNNABLE = {"python", "bash"}
 OUTPUT = {"json", "text"}
 ADDRESS = "localhost:8000"
+POSTGRESQL = "app:password@localhost:5432/app"
+REDIS = "localhost:6379"
 PATIENCE = 20
 
 FENCE = re.compile(r"^(?P<fence>```+)(?P<kind>[^\n`]*)\n(?P<text>.*?)^(?P=fence)$", re.M | re.S)
-FILE_NAME = re.compile(r"# (?P<name>\w+\.py)\n")
+FILE_NAME = re.compile(r"# (?P<name>[\w/]+\.py)\n")
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 REQUIREMENT = re.compile(r"jwt-auth-kit(\[(?P<extras>[^\]]*)\])?")
 
@@ -68,10 +75,12 @@ def address() -> Iterator[str]:
 def test_a_reader_who_does_what_the_page_says_gets_what_it_promises(
     page: Path, tmp_path: Path, address: str
 ) -> None:
-    makes_its_own_secret = "jwt_auth_kit secret" in page.read_text()
-    secret = None if makes_its_own_secret else make_secret()
+    commands = "".join(block.text for block in read_blocks(page) if block.kind == "bash")
+    secret = None if "jwt_auth_kit secret" in commands else make_secret()
 
-    with Reader(tmp_path, address=address, secret=secret) as reader:
+    with ExitStack() as running:
+        real = {ADDRESS: address, **start_servers(page, running)}
+        reader = running.enter_context(Reader(tmp_path, real=real, secret=secret))
         for block in read_blocks(page):
             reader.follow(block)
 
@@ -171,6 +180,14 @@ def test_every_route_is_documented(page: Path) -> None:
     assert documented == routes
 
 
+def test_the_home_made_store_is_the_one_of_the_examples() -> None:
+    blocks = [block.text for block in read_blocks(OWN_STORE) if block.kind == "python"]
+
+    shown = "\n\n".join(blocks[:3]).removeprefix("# own_store.py\n")
+
+    assert shown == (PROJECT / "examples" / "own_store.py").read_text()
+
+
 def test_imports_go_down_in_the_picture_of_the_layers() -> None:
     picture = next(
         block.text
@@ -181,7 +198,7 @@ def test_imports_go_down_in_the_picture_of_the_layers() -> None:
         name: floor for floor, line in enumerate(picture.splitlines()) for name in line.split()
     }
     shown = {
-        name: name if name in floors else re.sub(r"^stores\.\w+", "stores.*", name)
+        name: name if name in floors else re.sub(r"^(stores|testing)\.\w+", r"\1.*", name)
         for name in _modules()
     }
     assert set(shown.values()) == floors.keys()
@@ -213,6 +230,18 @@ def read_blocks(page: Path) -> Iterator[Block]:
         above = fence["kind"].strip()
 
 
+def start_servers(page: Path, running: ExitStack) -> dict[str, str]:
+    """Start the databases a page names; return where they are in place of what it shows."""
+    text, real = page.read_text(), {}
+    if POSTGRESQL in text:
+        postgresql = running.enter_context(servers.postgresql())
+        real[POSTGRESQL] = f"postgres@127.0.0.1:{postgresql.port}/postgres"
+    if REDIS in text:
+        redis = running.enter_context(servers.redis())
+        real[REDIS] = f"127.0.0.1:{redis.port}"
+    return real
+
+
 def read_linked_pages(page: Path) -> list[Path]:
     """Read which other pages of the project a page links to."""
     targets = [link["target"].partition("#")[0] for link in LINK.finditer(page.read_text())]
@@ -239,11 +268,15 @@ def read_table(page: Path, first_heading: str) -> list[list[str]]:
 
 
 class Reader:
-    """Follows a page in a directory of its own; *secret* is what an earlier page told to set."""
+    """Follows a page in a directory of its own.
 
-    def __init__(self, directory: Path, *, address: str, secret: str | None) -> None:
+    *real* says which address to use for one that the page shows; *secret* is what an earlier
+    page told to set.
+    """
+
+    def __init__(self, directory: Path, *, real: Mapping[str, str], secret: str | None) -> None:
         self._directory = directory
-        self._address = address
+        self._real = real
         self._environment = _environment(secret)
         self._file = directory / "main.py"
         self._not_yet_run: set[Path] = set()
@@ -259,7 +292,9 @@ class Reader:
 
     def follow(self, block: Block) -> None:
         """Do what a block says."""
-        text = block.text.replace(ADDRESS, self._address)
+        text = block.text
+        for shown, real in self._real.items():
+            text = text.replace(shown, real)
         if block.kind == "python":
             self._save(text)
         elif block.kind == "bash":
@@ -280,7 +315,8 @@ class Reader:
         else:
             with self._file.open("a") as file:
                 file.write(f"\n\n{text}")
-        self._not_yet_run.add(self._file)
+        if self._file.parent == self._directory:  # others are for a tool
+            self._not_yet_run.add(self._file)
 
     def _type(self, text: str) -> None:
         commands: list[str] = []
@@ -329,7 +365,7 @@ class Reader:
     def _serve(self, command: str) -> None:
         if self._server is not None:
             self._server.stop()
-        self._server = Server(command, self._address, self._directory, self._environment)
+        self._server = Server(command, self._real[ADDRESS], self._directory, self._environment)
         self._forget([self._server.module])
 
     def _restart_if_changed(self) -> None:
@@ -389,6 +425,7 @@ def _environment(secret: str | None) -> dict[str, str]:
         "PYTHONWARNINGS": "error",
         "PYTHONDONTWRITEBYTECODE": "1",  # two versions of a file within a second look alike
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "PYTEST_PLUGINS": "anyio.pytest_plugin",
     }
     return outer | inner | ({} if secret is None else {"JWT_SECRET_KEY": secret})
 
@@ -405,6 +442,8 @@ def _elided(value: Any, wanted: Any) -> Any:
     """Put ``...`` into *value* where *wanted* has it."""
     if isinstance(value, Mapping) and isinstance(wanted, Mapping):
         return {name: _elided(member, wanted.get(name)) for name, member in value.items()}
+    if isinstance(value, list) and isinstance(wanted, list) and len(value) == len(wanted):
+        return [_elided(member, part) for member, part in zip(value, wanted, strict=True)]
     if isinstance(value, str) and isinstance(wanted, str) and wanted.endswith("..."):
         return wanted if value.startswith(wanted.removesuffix("...")) else value
     return value

@@ -31,7 +31,7 @@ from jwt_auth_kit import (
     WrongTokenType,
     error_responses,
 )
-from jwt_auth_kit.errors import ErrorBody, ErrorCode
+from jwt_auth_kit.errors import AuthErrorBody, ErrorCode
 
 EXPECTED: dict[type[AuthError], tuple[int, str]] = {
     Unauthorized: (401, "unauthorized"),
@@ -80,7 +80,7 @@ def test_an_error_has_its_status_and_its_code(error: type[AuthError]) -> None:
     raised = error()
 
     assert (raised.status_code, error.code) == EXPECTED[error]
-    body = ErrorBody.model_validate({"detail": raised.detail})
+    body = AuthErrorBody.model_validate({"detail": raised.detail})
     assert body.model_dump() == {"detail": {"code": error.code, "message": error.message}}
 
 
@@ -158,7 +158,7 @@ class TestDocumentedErrors:
 
         example = response["content"]["application/json"]["examples"][error.code]["value"]
         assert example == {"detail": error().detail}
-        assert response["model"] is ErrorBody
+        assert response["model"] is AuthErrorBody
 
     @pytest.mark.parametrize("error", EXPECTED)
     def test_the_headers_are_documented(self, error: type[AuthError]) -> None:

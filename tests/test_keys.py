@@ -163,18 +163,24 @@ class TestSigning:
     def test_a_key_verifies_what_it_signed(self) -> None:
         key = Key.from_secret(SECRET)
 
-        key.verify(key.sign(b"{}", token_type="at+jwt"))
+        key.verify(*parts_of(key.sign(b"{}", token_type="at+jwt")))
 
     def test_a_key_refuses_what_another_signed(self) -> None:
         token = Key.from_secret(OTHER_SECRET).sign(b"{}", token_type="at+jwt")
 
         with pytest.raises(InvalidToken):
-            Key.from_secret(SECRET).verify(token)
+            Key.from_secret(SECRET).verify(*parts_of(token))
 
-    @pytest.mark.parametrize("token", ["", "a", "a.b", "a.b.c", "....", "\0", "é.é.é"])
-    def test_a_key_refuses_what_is_no_token(self, token: str) -> None:
+    @pytest.mark.parametrize("signature", [b"", b"\0" * 32, b"\0" * 31, b"\0" * 33])
+    def test_a_key_refuses_what_is_no_signature(self, signature: bytes) -> None:
         with pytest.raises(InvalidToken):
-            Key.from_secret(SECRET).verify(token)
+            Key.from_secret(SECRET).verify(b"a.b", signature)
+
+
+def parts_of(token: str) -> tuple[bytes, bytes]:
+    """Return what is signed, and the signature."""
+    signing_input, _, signature = token.rpartition(".")
+    return signing_input.encode(), base64.urlsafe_b64decode(signature + "=")
 
 
 class TestRotation:

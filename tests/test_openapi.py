@@ -120,7 +120,7 @@ def test_secured_routes_of_the_host_document_their_401() -> None:
 
     answer = paths["/projects"]["get"]["responses"]["401"]
     assert answer["content"]["application/json"]["schema"] == {
-        "$ref": "#/components/schemas/ErrorBody"
+        "$ref": "#/components/schemas/AuthErrorBody"
     }
     assert "WWW-Authenticate" in answer["headers"]
     assert paths["/projects"]["get"]["security"] == [{"OAuth2PasswordBearer": []}]
@@ -150,7 +150,7 @@ def test_the_error_body_is_in_the_document_of_a_host_without_the_router() -> Non
 
     document = app.openapi()
 
-    assert {"ErrorBody", "ErrorDetail"} <= document["components"]["schemas"].keys()
+    assert {"AuthErrorBody", "AuthErrorDetail"} <= document["components"]["schemas"].keys()
     scheme = document["components"]["securitySchemes"]["OAuth2PasswordBearer"]
     assert scheme == {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
 

@@ -396,7 +396,6 @@ class TestWhatIsRefused:
         ("variable", "text"),
         [
             ("JWT_ACCESS_TTL", "hunter2"),
-            ("JWT_ACCESS_TTL", ""),
             ("JWT_ACCESS_TTL", "0"),
             ("JWT_ACCESS_TTL", "0.999"),
             ("JWT_ACCESS_TTL", "-900"),

@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
+from pydantic import Field
 from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
@@ -65,6 +66,9 @@ async def open_session(request: Request) -> AsyncIterator[AsyncSession]:
 
 Database = Annotated[AsyncSession, Depends(open_session)]
 """Parameter type: ``async def route(database: Database)``."""
+
+PlainText = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+"""Text in a body. PostgreSQL cannot keep a NUL."""
 
 RowId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 """An id in a path. What the column cannot hold is a 422, not a failure of the database."""

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from jwt_auth_kit import UserDep
 from jwt_auth_kit.stores.sqlalchemy import User
 
-from .database import Base, Database, RowId
+from .database import Base, Database, PlainText, RowId
 from .errors import NOT_FOUND, NotFound
 
 router = APIRouter(prefix="/api/projects", tags=["projects"])
@@ -31,8 +31,8 @@ class Project(Base):
 class ProjectBody(BaseModel):
     """What the owner may choose."""
 
-    name: str = Field(min_length=1, max_length=100)
-    description: str = Field(default="", max_length=2000)
+    name: PlainText = Field(min_length=1, max_length=100)
+    description: PlainText = Field(default="", max_length=2000)
 
 
 class ProjectView(BaseModel):

@@ -12,7 +12,7 @@ from jwt_auth_kit import error_responses, require_owner
 from jwt_auth_kit.errors import NotOwner
 from jwt_auth_kit.stores.sqlalchemy import User
 
-from .database import Base, Database, RowId
+from .database import Base, Database, PlainText, RowId
 from .errors import NOT_FOUND, NotFound
 
 # The check stands at the router, so no route can forget it: behind it, user_id is the caller.
@@ -38,7 +38,7 @@ class Task(Base):
 class TaskBody(BaseModel):
     """What the owner may choose."""
 
-    title: str = Field(min_length=1, max_length=200)
+    title: PlainText = Field(min_length=1, max_length=200)
 
 
 class TaskView(BaseModel):

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import base64
 import importlib
+import inspect
 import secrets
 import sys
 from collections.abc import Sequence
@@ -24,7 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("secret", help="print a new random secret for JWT_SECRET_KEY")
     purge = commands.add_parser("purge", help="delete sessions that ended a day ago or earlier")
-    purge.add_argument("kit", metavar="MODULE:KIT", help="where the AuthKit is, app.main:kit")
+    purge.add_argument(
+        "kit", metavar="MODULE:KIT", help="an AuthKit or a function that makes one, app.main:kit"
+    )
     options = parser.parse_args(arguments)
     if options.command == "secret":
         print(make_secret())
@@ -54,6 +57,8 @@ def load_kit(path: str) -> AuthKit:
         kit = getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigurationError(f"{path!r} cannot be loaded: {error}") from None
+    if inspect.isfunction(kit):
+        kit = kit()
     if not isinstance(kit, AuthKit):
         raise ConfigurationError(f"{path!r} is no AuthKit but {type(kit).__name__}")
     return kit

@@ -10,6 +10,7 @@ from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
 from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
+from starlette.routing import Mount, Router
 
 from .errors import (
     ConfigurationError,
@@ -31,6 +32,14 @@ class Installation:
 
     kit: AuthKit
     transports: Sequence[Transport]
+
+    def read_access_token(self, connection: HTTPConnection) -> str | None:
+        """Return the access token of a request, whichever transport carries it."""
+        for transport in self.transports:
+            token = transport.read_access_token(connection)
+            if token is not None:
+                return token
+        return None
 
 
 def install(
@@ -67,12 +76,17 @@ def get_installation(connection: HTTPConnection) -> Installation:
     if outermost is None or outermost is app.router:
         return ensure_installed(app)
     inherited: Installation | None = getattr(outermost, _STATE, None)
-    if inherited is None:
+    if inherited is None or not _is_mounted(app, outermost):
         raise ConfigurationError(
-            f"The mounted application {app.title!r} has no AuthKit, and neither has the one it is "
-            "mounted in. Call install(sub_app, kit) with the kit it should use."
+            f"The mounted application {app.title!r} has no AuthKit, and the one it is mounted in "
+            "has none or cannot be told. Call install(sub_app, kit) with the kit it should use."
         )
     return inherited
+
+
+def _is_mounted(app: FastAPI, router: Router) -> bool:
+    """Tell whether *app* stands directly in *router*; between further ones kits could differ."""
+    return any(isinstance(route, Mount) and route.app is app for route in router.routes)
 
 
 def ensure_installed(app: FastAPI) -> Installation:
@@ -93,15 +107,6 @@ async def get_auth(connection: HTTPConnection) -> AuthKit:
     return get_installation(connection).kit
 
 
-def read_access_token(connection: HTTPConnection) -> str | None:
-    """Return the access token of a request, whichever transport carries it."""
-    for transport in get_installation(connection).transports:
-        token = transport.read_access_token(connection)
-        if token is not None:
-            return token
-    return None
-
-
 class _Bearer(SecurityBase):
     """A dependency that OpenAPI shows as a lock; ``complete_openapi`` fills in the URL."""
 
@@ -120,9 +125,13 @@ class _GetCurrentUser(_Bearer):
     async def __call__(
         self, connection: HTTPConnection, scopes: SecurityScopes
     ) -> CurrentUser | None:
-        token = read_access_token(connection)
+        if any(scope != OPTIONAL for scope in scopes.scopes):
+            # Ignoring a scope would let everybody in.
+            raise ConfigurationError("Scopes are not checked; use require_role(...).")
+        installation = get_installation(connection)
+        token = installation.read_access_token(connection)
         if token is not None:
-            return await get_installation(connection).kit.authenticate(token)
+            return await installation.kit.authenticate(token)
         if OPTIONAL in scopes.scopes:
             return None
         raise NotAuthenticated
@@ -132,7 +141,7 @@ class _GetAccessToken(_Bearer):
     """The access token as it was sent, unchecked; None where none was."""
 
     async def __call__(self, connection: HTTPConnection) -> str | None:
-        return read_access_token(connection)
+        return get_installation(connection).read_access_token(connection)
 
 
 get_current_user = _GetCurrentUser()

@@ -237,17 +237,17 @@ class Busy(ServiceUnavailable):
     message = "Too many sign-ins at once, try again"
 
 
-class ErrorDetail(BaseModel):
+class AuthErrorDetail(BaseModel):
     """What went wrong: a stable code for programs, a sentence for people."""
 
     code: ErrorCode
     message: str
 
 
-class ErrorBody(BaseModel):
+class AuthErrorBody(BaseModel):
     """Body of every AuthError."""
 
-    detail: ErrorDetail
+    detail: AuthErrorDetail
 
 
 def error_responses(*errors: type[AuthError]) -> dict[int | str, dict[str, Any]]:
@@ -257,7 +257,7 @@ def error_responses(*errors: type[AuthError]) -> dict[int | str, dict[str, Any]]
         response = responses.setdefault(
             error.status,
             {
-                "model": ErrorBody,
+                "model": AuthErrorBody,
                 "description": error.message,
                 "content": {"application/json": {"examples": {}}},
                 "headers": {

@@ -8,10 +8,10 @@ from fastapi import FastAPI
 from starlette.routing import NoMatchFound, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .errors import ErrorBody, NotAuthenticated, error_responses
+from .errors import AuthErrorBody, NotAuthenticated, error_responses
 
 SCHEME_NAME = "OAuth2PasswordBearer"
-OPTIONAL = "optional"
+OPTIONAL = "jwt_auth_kit:optional"
 """Marks, where FastAPI keeps scopes, that a route also serves callers without a token."""
 
 TOKEN_ROUTE = "jwt_auth_kit.token"
@@ -30,7 +30,7 @@ def complete_openapi(app: FastAPI) -> None:
         return
 
     def openapi() -> dict[str, Any]:
-        return _completed(app, build(), _root_path.get())
+        return _completed(app, build(), _root_path.get() or app.root_path.rstrip("/"))
 
     openapi.completes_openapi = True  # type: ignore[attr-defined]
     app.openapi = openapi  # type: ignore[method-assign]
@@ -106,7 +106,7 @@ def _needs_user(operation: Mapping[str, Any]) -> bool:
 
 def _unauthorized() -> dict[str, Any]:
     response = error_responses(NotAuthenticated)[401]
-    media = {"schema": {"$ref": "#/components/schemas/ErrorBody"}, **_json(response)}
+    media = {"schema": {"$ref": "#/components/schemas/AuthErrorBody"}, **_json(response)}
     return {
         "description": response["description"],
         "headers": response["headers"],
@@ -120,6 +120,6 @@ def _json(response: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _error_schemas() -> dict[str, Any]:
-    schema = ErrorBody.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema = AuthErrorBody.model_json_schema(ref_template="#/components/schemas/{model}")
     definitions: dict[str, Any] = schema.pop("$defs")
-    return {**definitions, "ErrorBody": schema}
+    return {**definitions, "AuthErrorBody": schema}

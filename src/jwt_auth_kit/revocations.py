@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from typing import Generic, TypeVar
 
 from .errors import RevokedToken, ServiceUnavailable, StoreUnavailable
 from .settings import WhenStale
@@ -12,36 +14,76 @@ from .stores.base import Revocations
 
 logger = logging.getLogger("jwt_auth_kit")
 
+READ_TIMEOUT = 1.0  # seconds; a store that hangs must not hang every request
 RETRY_AFTER = 1.0  # seconds before a feed that could not be read is tried again
+MAX_ENTRIES = 100_000
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class AgingDict(Generic[K, V]):
+    """Remembers what is set for at least *keep*, and forgets it soon after.
+
+    Entries live in two halves: when the newer one is as old as that, or full, it becomes the
+    older one, and what was there is forgotten. So an entry needs no time of its own.
+    """
+
+    def __init__(self, *, keep: timedelta, most: int = MAX_ENTRIES) -> None:
+        self._keep = keep
+        self._most = most
+        self._turned_at: datetime | None = None
+        self._newer: dict[K, V] = {}
+        self._older: dict[K, V] = {}
+
+    def get(self, key: K) -> V | None:
+        """Return what was set; None if nothing was, or if it is forgotten."""
+        value = self._newer.get(key)
+        return self._older.get(key) if value is None else value
+
+    def set(self, key: K, value: V, now: datetime) -> None:
+        """Remember *value* from now on."""
+        self.turn(now)
+        self._newer[key] = value
+
+    def forget(self, key: K) -> None:
+        """Forget what was set."""
+        self._newer.pop(key, None)
+        self._older.pop(key, None)
+
+    def turn(self, now: datetime) -> None:
+        """Forget what is old enough."""
+        age = now - (self._turned_at or now)
+        if self._turned_at is None or age >= 2 * self._keep:
+            self._newer, self._older, self._turned_at = {}, {}, now
+        elif age >= self._keep or len(self._newer) >= self._most:
+            self._newer, self._older, self._turned_at = {}, self._newer, now
+
+    def __len__(self) -> int:
+        return len(self._newer) + len(self._older)
 
 
 class RevocationFeed:
-    """Ended sessions and raised epochs; looking one up costs a few set and dict look-ups.
-
-    Entries live in two halves: when the newer one is as old as an access token can get, it
-    becomes the older one and what was there is forgotten. So an entry needs no time of its own.
+    """Ended sessions and raised epochs; looking one up costs a few dictionary reads.
 
     Args:
         keep: how long an entry matters, the longest life of an access token.
     """
 
     def __init__(self, *, keep: timedelta) -> None:
-        self._keep = keep
-        self._turned_at: datetime | None = None
-        self._sessions: set[str] = set()
-        self._older_sessions: set[str] = set()
-        self._epochs: dict[str, int] = {}
-        self._older_epochs: dict[str, int] = {}
+        # Without a bound: an entry that is forgotten too early would let a token pass.
+        self._sessions: AgingDict[str, bool] = AgingDict(keep=keep, most=sys.maxsize)
+        self._epochs: AgingDict[str, int] = AgingDict(keep=keep, most=sys.maxsize)
 
     def add_session(self, session_id: str, now: datetime) -> None:
         """Refuse the access tokens of a session from now on."""
-        self._turn(now)
-        self._sessions.add(session_id)
+        self._sessions.set(session_id, True, now)
+        self._epochs.turn(now)
 
     def add_epoch(self, user_id: str, epoch: int, now: datetime) -> None:
         """Refuse a user's access tokens made below *epoch* from now on."""
-        self._turn(now)
-        self._epochs[user_id] = max(epoch, self._epochs.get(user_id, 0))
+        self._epochs.set(user_id, max(epoch, self._epochs.get(user_id) or 0), now)
+        self._sessions.turn(now)
 
     def check(self, user_id: str, epoch: int, session_id: str | None) -> None:
         """Let a token of this user, epoch and session pass.
@@ -49,26 +91,13 @@ class RevocationFeed:
         Raises:
             RevokedToken: the session ended, or the user's rights changed since.
         """
-        if session_id in self._sessions or session_id in self._older_sessions:
+        if session_id is not None and self._sessions.get(session_id):
             raise RevokedToken
-        if epoch < self._epochs.get(user_id, 0) or epoch < self._older_epochs.get(user_id, 0):
+        if epoch < (self._epochs.get(user_id) or 0):
             raise RevokedToken
 
     def __len__(self) -> int:
-        return sum(
-            map(len, (self._sessions, self._older_sessions, self._epochs, self._older_epochs))
-        )
-
-    def _turn(self, now: datetime) -> None:
-        if self._turned_at is None:
-            self._turned_at = now
-        if now - self._turned_at < self._keep:
-            return
-        is_long_ago = now - self._turned_at >= 2 * self._keep
-        self._older_sessions = set() if is_long_ago else self._sessions
-        self._older_epochs = {} if is_long_ago else self._epochs
-        self._sessions, self._epochs = set(), {}
-        self._turned_at = now
+        return len(self._sessions) + len(self._epochs)
 
 
 class RevocationWatch:
@@ -131,8 +160,9 @@ class RevocationWatch:
     async def _update(self, now: datetime) -> bool:
         started = time.monotonic()
         try:
-            revoked = await self._read(self._cursor)
-        except ServiceUnavailable:
+            async with asyncio.timeout(READ_TIMEOUT):
+                revoked = await self._read(self._cursor)
+        except (ServiceUnavailable, TimeoutError):
             logger.warning("The revocation feed could not be read; tokens are handled by "
                            "when_stale=%r until it can.", self._when_stale)  # fmt: skip
             self._retry_at = time.monotonic() + RETRY_AFTER

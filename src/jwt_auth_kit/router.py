@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from enum import Enum
 from typing import Annotated, Any, Literal
+from unicodedata import category
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import AfterValidator, BaseModel, Field
@@ -44,12 +45,15 @@ from .errors import (
 )
 from .events import Client
 from .kit import check_email
-from .openapi import TOKEN_ROUTE
-from .passwords import MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH
+from .openapi import OPTIONAL, TOKEN_ROUTE
+from .passwords import MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, check_password
 from .session_manager import SignedIn
 from .transports import NO_STORE
 
 MAX_USER_AGENT_LENGTH = 256
+MAX_IP_LENGTH = 45
+CONTROL = {"Cc", "Cs", "Co", "Cn", "Zl", "Zp"}
+BIDI_CONTROLS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 UNREADABLE_BODY = 400  # FastAPI's answer to a body that cannot even be parsed
 MAX_FORM_BYTES = 16_384
 
@@ -71,8 +75,18 @@ def _email(value: str) -> str:
         raise PydanticCustomError("email", "Not a valid e-mail address") from None
 
 
+def _password(value: str) -> str:
+    try:
+        check_password(value)
+    except ValueError as error:
+        raise PydanticCustomError("password_length", f"Not accepted: {error}") from None
+    return value
+
+
 def _printable(value: str) -> str:
-    if not value.isprintable():
+    # Joiners are letters' neighbours in Persian and in emoji; what turns the direction of the
+    # text around is for deceiving.
+    if any(category(sign) in CONTROL or sign in BIDI_CONTROLS for sign in value):
         raise PydanticCustomError("not_printable", "Must not hold control characters")
     return value
 
@@ -82,7 +96,16 @@ Email = Annotated[
 ]
 Password = Annotated[str, Field(repr=False, json_schema_extra={"format": "password"})]
 NewPassword = Annotated[
-    Password, Field(min_length=MIN_PASSWORD_LENGTH, max_length=MAX_PASSWORD_LENGTH)
+    str,
+    Field(
+        repr=False,
+        json_schema_extra={
+            "format": "password",
+            "minLength": MIN_PASSWORD_LENGTH,
+            "maxLength": MAX_PASSWORD_LENGTH,
+        },
+    ),
+    AfterValidator(_password),
 ]
 DisplayName = Annotated[str, Field(max_length=100), AfterValidator(_printable)]
 
@@ -319,7 +342,7 @@ async def refresh(
 async def logout(
     request: Request,
     response: Response,
-    access_token: Annotated[str | None, Depends(get_access_token)],
+    access_token: Annotated[str | None, Security(get_access_token, scopes=[OPTIONAL])],
     body: RefreshBody | None = None,
 ) -> None:
     """End the session of the access token, of the refresh token, or of both.
@@ -388,7 +411,7 @@ def get_client(request: Request) -> Client:
     """Tell where *request* came from, for the audit trail."""
     user_agent = "".join(filter(str.isprintable, request.headers.get("user-agent", "")))
     return Client(
-        ip=request.client.host if request.client else None,
+        ip=request.client.host[:MAX_IP_LENGTH] if request.client else None,
         user_agent=user_agent[:MAX_USER_AGENT_LENGTH] or None,
     )
 

@@ -4,7 +4,6 @@ import asyncio
 import hmac
 import logging
 import random
-from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,16 +20,16 @@ from .errors import (
     StoreUnavailable,
 )
 from .events import UNKNOWN_CLIENT, AuditTrail, Client
-from .revocations import RevocationFeed, RevocationWatch
+from .revocations import AgingDict, RevocationFeed, RevocationWatch
 from .sessions import Decision, Outcome, Session, confirm, decide
 from .settings import AuthSettings
 from .stores.base import StoredSession, TokenStore, User, UserStore
-from .tokens import Claims, JWTManager, TokenPair
+from .tokens import CLOCK_SKEW, Claims, JWTManager, TokenPair
 
 logger = logging.getLogger("jwt_auth_kit")
 
 MAX_TRIES = 10
-MAX_SEEN = 10_000
+CLOSE_TIMEOUT = 5.0
 PURGE_SHARE = 0.01
 PURGE_LIMIT = 100
 TOMBSTONE = timedelta(days=1)
@@ -74,7 +73,7 @@ class SessionManager:
         self._settings = settings
         self._audit = audit
         self._now = clock
-        keep = settings.access_ttl + settings.leeway
+        keep = settings.access_ttl + settings.leeway + CLOCK_SKEW
         self._revocations = RevocationFeed(keep=keep)
         self._watch = RevocationWatch(
             self._revocations,
@@ -82,7 +81,7 @@ class SessionManager:
             interval=settings.revocation_interval,
             when_stale=settings.when_stale,
         )
-        self._seen: OrderedDict[tuple[str, int], None] = OrderedDict()
+        self._seen: AgingDict[tuple[str, int], bool] = AgingDict(keep=settings.access_ttl)
         self._background: set[asyncio.Task[None]] = set()
 
     async def begin(self, user: User, *, epoch: int, client: Client) -> SignedIn:
@@ -122,7 +121,7 @@ class SessionManager:
             decision = self._decide(stored, claims["gen"])
             if await self._apply(stored.session, decision, client):
                 return await self._answer(user, stored, decision, refresh_token, client)
-            await asyncio.sleep(random.uniform(0, 0.005) * (attempt + 1))  # noqa: S311  jitter
+            await _let_others_finish(attempt)
         raise StoreUnavailable
 
     async def check(self, claims: Claims) -> None:
@@ -188,8 +187,11 @@ class SessionManager:
         self._revocations.add_epoch(user_id, epoch, now)
 
     async def aclose(self) -> None:
-        """Wait for confirmations that are still being written."""
-        await asyncio.gather(*self._background, return_exceptions=True)
+        """Wait a moment for confirmations that are still being written."""
+        loop = asyncio.get_running_loop()
+        pending = [task for task in self._background if task.get_loop() is loop]
+        if pending:
+            await asyncio.wait(pending, timeout=CLOSE_TIMEOUT)
 
     def _verify(self, refresh_token: str) -> Claims:
         try:
@@ -265,9 +267,8 @@ class SessionManager:
     ) -> SignedIn:
         user_data = {
             "user_id": str(user.id),
-            "email": user.email,
-            "display_name": user.display_name,
             "role": user.role,
+            **{name: getattr(user, name, None) for name in self._jwt.profile_claims},
         }
         life = min(self._settings.access_ttl, session.ends_at - self._now())
         tokens = TokenPair(
@@ -296,11 +297,9 @@ class SessionManager:
 
         Off the request's path: the answer does not wait for the write.
         """
-        if (session_id, gen) in self._seen:
+        if self._seen.get((session_id, gen)):
             return
-        self._seen[session_id, gen] = None
-        if len(self._seen) > MAX_SEEN:
-            self._seen.popitem(last=False)
+        self._seen.set((session_id, gen), True, self._now())
         self._run_later(self._confirm(user_id, session_id, gen))
 
     def _run_later(self, work: Coroutine[Any, Any, None]) -> None:
@@ -311,9 +310,19 @@ class SessionManager:
     async def _end_oldest(self, new: Session) -> None:
         if self._settings.max_sessions is None:
             return
-        others = [s for s in await self.list_live(new.user_id) if s.id != new.id]
-        for session in others[self._settings.max_sessions - 1 :]:
-            await self.end(new.user_id, session.id, "too_many_sessions")
+        try:
+            live = await self.list_live(new.user_id)
+            # Only older ones may go, in one order for all, so that two logins at once do not
+            # end each other.
+            ages = sorted(((s.created_at, s.id) for s in live), reverse=True)
+            older = [session_id for age, session_id in ages if (age, session_id) < _age(new)]
+            for session_id in older[self._settings.max_sessions - 1 :]:
+                if await self.end(new.user_id, session_id, "too_many_sessions"):
+                    await self._audit.record(
+                        "logged_out", new.user_id, session_id=session_id, reason="too_many_sessions"
+                    )
+        except ServiceUnavailable:
+            logger.warning("The oldest session could not be ended; a later login tries again.")
 
     async def _purge(self) -> None:
         try:
@@ -322,17 +331,20 @@ class SessionManager:
             logger.warning("Ended sessions could not be purged; a later login tries again.")
 
     async def _confirm(self, user_id: str, session_id: str, gen: int) -> None:
+        is_done = False
         try:
-            await self._write_confirmation(user_id, session_id, gen)
+            is_done = await self._write_confirmation(user_id, session_id, gen)
         except ServiceUnavailable:
             logger.warning("A session could not be confirmed; its next request tries again.")
-            self._seen.pop((session_id, gen), None)
+        finally:  # also when the store raises what it should not, or the task is cancelled
+            if not is_done:
+                self._seen.forget((session_id, gen))
 
-    async def _write_confirmation(self, user_id: str, session_id: str, gen: int) -> None:
-        for _ in range(MAX_TRIES):
+    async def _write_confirmation(self, user_id: str, session_id: str, gen: int) -> bool:
+        for attempt in range(MAX_TRIES):
             stored = await self._tokens.get(user_id, session_id)
             if stored is None:
-                return
+                return True
             decision = confirm(
                 stored.session, gen, self._now(), sessions_from=stored.epochs.sessions_from
             )
@@ -341,4 +353,14 @@ class SessionManager:
             if decision.changes is None or await self._tokens.compare_and_set(
                 user_id, session_id, stored.session.version, decision.changes
             ):
-                return
+                return True
+            await _let_others_finish(attempt)
+        return False
+
+
+async def _let_others_finish(attempt: int) -> None:
+    await asyncio.sleep(random.uniform(0, 0.005) * (attempt + 1))  # noqa: S311  no secret
+
+
+def _age(session: Session) -> tuple[datetime, str]:
+    return session.created_at, session.id

@@ -39,6 +39,7 @@ class AuthSettings(BaseSettings):
         env_prefix="JWT_",
         env_file=".env",
         env_file_encoding="utf-8",
+        env_ignore_empty=True,
         extra="ignore",  # a shared .env holds other services' keys
         frozen=True,
         hide_input_in_errors=True,

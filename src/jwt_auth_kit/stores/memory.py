@@ -6,6 +6,7 @@ from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import islice
 
 from ..errors import EmailTaken
 from ..sessions import Session, SessionChanges
@@ -98,7 +99,7 @@ class MemoryTokenStore:
         with self._lock:
             end = self._announced
             missed = min(end - int(cursor or 0), len(self._feed))
-            entries = list(self._feed)[len(self._feed) - missed :]
+            entries = list(islice(reversed(self._feed), missed))
         return Revocations(
             session_ids=[mark for _, mark in entries if isinstance(mark, str)],
             epochs=[(user_id, mark) for user_id, mark in entries if isinstance(mark, int)],

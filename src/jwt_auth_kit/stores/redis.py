@@ -16,7 +16,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from ..errors import StoreUnavailable
 from ..sessions import Session, SessionChanges
@@ -31,8 +31,8 @@ TOMBSTONE = timedelta(days=1)
 FEED_LIFE = timedelta(days=1)
 """How long a revocation stays in the stream; access tokens live shorter."""
 
-CLOCK_SKEW = timedelta(minutes=1)
-"""Streams carry the time of the Redis server; the first read starts this much earlier."""
+FEED_OVERLAP = timedelta(seconds=60)
+"""The clocks of processes differ by less than this; entries are read twice."""
 
 _EPOCH_ZERO = datetime(1970, 1, 1, tzinfo=UTC)
 _FIELDS = {field.name: field.type for field in fields(Session)}
@@ -40,9 +40,13 @@ _MOMENTS = frozenset(name for name in _FIELDS if name.endswith(("_at", "_from", 
 _NUMBERS = frozenset({"epoch", "gen", "parent", "version"})
 
 _ANNOUNCE = """
-local function announce(feed, life, ...)
-  local oldest = redis.call('TIME')[1] * 1000 - life
-  redis.call('XADD', feed, 'MINID', '~', string.format('%.0f', oldest), '*', ...)
+local function announce(feed, now, life, ...)
+  -- Ids carry the time of the application, as the cursors do, and never go back.
+  local last = redis.call('XREVRANGE', feed, '+', '-', 'COUNT', 1)[1]
+  local at = tonumber(now)
+  if last then at = math.max(at, tonumber(string.match(last[1], '^%d+'))) end
+  local oldest = string.format('%.0f', at - life)
+  redis.call('XADD', feed, 'MINID', '~', oldest, string.format('%.0f-*', at), ...)
 end
 local function end_session(key, reason, now)
   local state = redis.call('HMGET', key, 'version', 'revoked_at')
@@ -94,10 +98,11 @@ _REVOKE = (
     _ANNOUNCE
     + """
 local session, feed = KEYS[1], KEYS[2]
-local user_id, session_id, reason, now, life = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local user_id, session_id, reason, now = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local announced_at, life = ARGV[5], ARGV[6]
 if redis.call('HGET', session, 'user_id') ~= user_id then return 0 end
 if end_session(session, reason, now) == 0 then return 0 end
-announce(feed, life, 'session', session_id)
+announce(feed, announced_at, life, 'session', session_id)
 return 1
 """
 )
@@ -106,13 +111,17 @@ _REVOKE_ALL = (
     _ANNOUNCE
     + """
 local index, epochs, feed = KEYS[1], KEYS[2], KEYS[3]
-local user_id, prefix, reason, now, life = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local user_id, prefix, reason, now = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local announced_at, life = ARGV[5], ARGV[6]
 local epoch = redis.call('HINCRBY', epochs, 'epoch', 1)
 redis.call('HSET', epochs, 'sessions_from', epoch)
 for _, session_id in ipairs(redis.call('ZRANGE', index, 0, -1)) do
-  end_session(prefix .. session_id, reason, now)
+  -- Told one by one too: should a failover lose the epoch, it would be given a second time.
+  if end_session(prefix .. session_id, reason, now) == 1 then
+    announce(feed, announced_at, life, 'session', session_id)
+  end
 end
-announce(feed, life, 'user', user_id, 'epoch', epoch)
+announce(feed, announced_at, life, 'user', user_id, 'epoch', epoch)
 return epoch
 """
 )
@@ -121,9 +130,9 @@ _VOID = (
     _ANNOUNCE
     + """
 local epochs, feed = KEYS[1], KEYS[2]
-local user_id, life = ARGV[1], ARGV[2]
+local user_id, announced_at, life = ARGV[1], ARGV[2], ARGV[3]
 local epoch = redis.call('HINCRBY', epochs, 'epoch', 1)
-announce(feed, life, 'user', user_id, 'epoch', epoch)
+announce(feed, announced_at, life, 'user', user_id, 'epoch', epoch)
 return epoch
 """
 )
@@ -202,7 +211,7 @@ class RedisTokenStore:
         async with _translated():
             ended = await self._revoke(
                 keys=[key.session(session_id), key.feed],
-                args=[user_id, session_id, reason, _text(now), _FEED_LIFE],
+                args=[user_id, session_id, reason, _text(now), _milliseconds(now), _FEED_LIFE],
             )
         return bool(ended)
 
@@ -212,15 +221,20 @@ class RedisTokenStore:
         async with _translated():
             epoch = await self._revoke_all(
                 keys=[key.index, key.epochs, key.feed],
-                args=[user_id, key.session(""), reason, _text(now), _FEED_LIFE],
+                args=[
+                    *(user_id, key.session(""), reason, _text(now)),
+                    *(_milliseconds(now), _FEED_LIFE),
+                ],
             )
         return int(epoch)
 
-    async def void_access_tokens(self, user_id: str, now: datetime) -> int:  # noqa: ARG002
+    async def void_access_tokens(self, user_id: str, now: datetime) -> int:
         """See TokenStore.void_access_tokens."""
         key = self._keys(user_id)
         async with _translated():
-            epoch = await self._void(keys=[key.epochs, key.feed], args=[user_id, _FEED_LIFE])
+            epoch = await self._void(
+                keys=[key.epochs, key.feed], args=[user_id, _milliseconds(now), _FEED_LIFE]
+            )
         return int(epoch)
 
     async def epochs(self, user_id: str) -> Epochs:
@@ -246,20 +260,16 @@ class RedisTokenStore:
         self, cursor: str | None, now: datetime, *, keep: timedelta
     ) -> Revocations:
         """See TokenStore.revoked_since."""
-        first = f"{_milliseconds(now - keep - CLOCK_SKEW)}-0"
-        positions = cursor.split(",") if cursor else [first] * BUCKETS
+        since = cursor or str(_milliseconds(now - keep - FEED_OVERLAP))
         async with _translated(), self._client.pipeline(transaction=False) as pipeline:
-            for bucket, position in enumerate(positions):
-                pipeline.xrange(self._feed(bucket), min=f"({position}")
+            for bucket in range(BUCKETS):
+                pipeline.xrange(self._feed(bucket), min=since)
             answers = await pipeline.execute()
         entries = [_texts(values) for answer in answers for _, values in answer]
-        for bucket, answer in enumerate(answers):
-            if answer:
-                positions[bucket] = _as_text(answer[-1][0])
         return Revocations(
             session_ids=[entry["session"] for entry in entries if "session" in entry],
             epochs=[(e["user"], int(e["epoch"])) for e in entries if "user" in e],
-            cursor=",".join(positions),
+            cursor=str(_milliseconds(now - FEED_OVERLAP)),
         )
 
     async def purge(self, before: datetime, limit: int) -> int:  # noqa: ARG002
@@ -299,7 +309,7 @@ async def _translated() -> AsyncIterator[None]:
     """Turn a failure of Redis into the library's own error, here and nowhere else."""
     try:
         yield
-    except (RedisError, OSError, TimeoutError) as error:
+    except (RedisError, RedisClusterException, OSError) as error:
         logger.error("Redis failed: %s", type(error).__name__)  # noqa: TRY400  no keys in the log
         raise StoreUnavailable from None
 

@@ -168,6 +168,8 @@ class SQLAlchemyTokenStore:
                 f"not on {engine.dialect.name}."
             )
         self._engine = engine
+        # A single statement needs no BEGIN and COMMIT around it, which are round trips.
+        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def create(self, session: Session) -> None:
         """See TokenStore.create."""
@@ -187,7 +189,7 @@ class SQLAlchemyTokenStore:
             .select_from(sessions.outerjoin(epochs, epochs.c.user_id == sessions.c.user_id))
             .where(_is_session(user_id, session_id))
         )
-        async with _connection(self._engine) as connection:
+        async with _connection(self._single) as connection:
             row = (await connection.execute(query)).mappings().one_or_none()
         if row is None:
             return None
@@ -204,13 +206,13 @@ class SQLAlchemyTokenStore:
             .where(sessions.c.version == version, sessions.c.revoked_at.is_(None))
             .values(**changes, version=version + 1)
         )
-        async with _transaction(self._engine) as connection:
+        async with _connection(self._single) as connection:
             return (await connection.execute(statement)).rowcount == 1
 
     async def revoke(self, user_id: str, session_id: str, reason: str, now: datetime) -> bool:
         """See TokenStore.revoke."""
         statement = _revoked(reason, now).where(_is_session(user_id, session_id))
-        async with _transaction(self._engine) as connection:
+        async with _connection(self._single) as connection:
             return (await connection.execute(statement)).rowcount == 1
 
     async def revoke_all(self, user_id: str, reason: str, now: datetime) -> int:
@@ -231,7 +233,7 @@ class SQLAlchemyTokenStore:
     async def epochs(self, user_id: str) -> Epochs:
         """See TokenStore.epochs."""
         query = select(epochs.c.epoch, epochs.c.sessions_from).where(epochs.c.user_id == user_id)
-        async with _connection(self._engine) as connection:
+        async with _connection(self._single) as connection:
             row = (await connection.execute(query)).one_or_none()
         return Epochs(0, 0) if row is None else Epochs(row.epoch, row.sessions_from)
 
@@ -245,7 +247,7 @@ class SQLAlchemyTokenStore:
             .where(sessions.c.epoch >= func.coalesce(epochs.c.sessions_from, 0))
             .order_by(sessions.c.created_at.desc())
         )
-        async with _connection(self._engine) as connection:
+        async with _connection(self._single) as connection:
             return [_session(row) for row in (await connection.execute(query)).mappings()]
 
     async def revoked_since(
@@ -254,8 +256,10 @@ class SQLAlchemyTokenStore:
         """See TokenStore.revoked_since."""
         since = datetime.fromisoformat(cursor) if cursor else now - keep - FEED_OVERLAP
         ended = select(sessions.c.id).where(sessions.c.revoked_at >= since)
-        changed = select(epochs.c.user_id, epochs.c.epoch).where(epochs.c.changed_at >= since)
-        async with _connection(self._engine) as connection:
+        changed = select(epochs.c.user_id, epochs.c.epoch).where(
+            epochs.c.changed_at >= since, epochs.c.epoch > 0
+        )
+        async with _connection(self._single) as connection:
             session_ids = (await connection.execute(ended)).scalars().all()
             marks = [(row.user_id, row.epoch) for row in await connection.execute(changed)]
         return Revocations(session_ids, marks, cursor=(now - FEED_OVERLAP).isoformat())
@@ -264,8 +268,7 @@ class SQLAlchemyTokenStore:
         """See TokenStore.purge."""
         ended = or_(
             sessions.c.revoked_at < before,
-            sessions.c.expires_at < before,
-            sessions.c.idle_expires_at < before,
+            sessions.c.idle_expires_at < before,  # never later than expires_at
         )
         batch = select(sessions.c.id).where(ended).limit(limit).with_for_update(skip_locked=True)
         async with _transaction(self._engine) as connection:
@@ -381,11 +384,18 @@ async def _translated() -> AsyncIterator[None]:
     """Turn a failure of the database into the library's own error, here and nowhere else."""
     try:
         yield
-    except (DBAPIError, PoolTimeout, OSError) as error:
+    except Exception as error:
+        if not isinstance(error, (DBAPIError, PoolTimeout, OSError)) and not _is_of_driver(error):
+            raise
         # Only the names of the errors: their texts quote statements, salts and hashes included.
         cause = type(getattr(error, "orig", None) or error)
         logger.error("The database failed: %s (%s)", type(error).__name__, cause.__name__)  # noqa: TRY400
         raise StoreUnavailable from None
+
+
+def _is_of_driver(error: Exception) -> bool:
+    """SQLAlchemy before 2.1 lets through what asyncpg raises while it connects."""
+    return type(error).__module__.partition(".")[0] == "asyncpg"
 
 
 @asynccontextmanager
@@ -401,6 +411,8 @@ async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 
 def _is_session(user_id: str, session_id: str) -> ColumnElement[bool]:
+    if "\x00" in session_id:  # PostgreSQL takes it for an error, and it is nobody's id
+        return false()
     return and_(sessions.c.id == session_id, sessions.c.user_id == user_id)
 
 

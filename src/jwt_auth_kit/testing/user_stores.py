@@ -22,6 +22,11 @@ class UserStoreContract:
 
     pytestmark = pytest.mark.anyio
 
+    @pytest.fixture
+    def anyio_backend(self) -> str:
+        """Run on asyncio alone, also where trio is installed."""
+        return "asyncio"
+
     async def test_an_account_holds_what_it_was_made_of(self, store: UserStore) -> None:
         user = await store.create(replace(NEW_ANN, role="admin"))
 

@@ -1,0 +1,1 @@
+"""The tables of jwt-auth-kit in an application's migrations; see docs/guides/alembic.md."""
