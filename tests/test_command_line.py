@@ -99,6 +99,16 @@ def test_purge_on_a_database_that_is_away_says_so_without_a_traceback(tmp_path: 
     assert "Traceback" not in done.stderr
 
 
+async def test_purge_takes_a_function_that_makes_the_kit(tmp_path: Path) -> None:
+    (tmp_path / "host.py").write_text(HOST + "\n\ndef make_kit():\n    return kit\n")
+    async with engine_on(tmp_path / "auth.sqlite3") as engine:
+        await create_schema(engine)
+
+        done = run("purge", "host:make_kit")
+
+    assert (done.returncode, done.stdout) == (0, "0 sessions deleted\n")
+
+
 @pytest.mark.parametrize(
     ("path", "reason"),
     [

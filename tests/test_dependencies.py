@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated, get_args
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Security
 from fastapi.testclient import TestClient
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
@@ -190,6 +190,50 @@ def test_get_auth_hands_the_kit_to_a_route() -> None:
         return found is kit
 
     assert TestClient(app).get("/same").json() is True
+
+
+@pytest.mark.parametrize("scopes", [["admin:write"], ["optional"]])
+def test_a_scope_that_nobody_checks_lets_nobody_in(scopes: list[str]) -> None:
+    kit = make_kit()
+    app = make_app(kit)
+
+    @app.get("/scoped")
+    async def scoped(
+        user: Annotated[CurrentUser, Security(get_current_user, scopes=scopes)],
+    ) -> None: ...
+
+    token = kit.jwt.create_access_token({"user_id": "1"})
+    client = TestClient(app)
+
+    for headers in ({}, {"Authorization": f"Bearer {token}"}):
+        with pytest.raises(ConfigurationError, match="require_role"):
+            client.get("/scoped", headers=headers)
+
+
+def test_a_mounted_application_between_two_kits_says_what_to_call() -> None:
+    leaf, middle = FastAPI(title="Leaf"), make_app()
+
+    @leaf.get("/projects")
+    async def projects(user: UserDep) -> None: ...
+
+    middle.mount("/leaf", leaf)
+    app = make_app()
+    app.mount("/middle", middle)
+
+    with pytest.raises(ConfigurationError, match="'Leaf'"):
+        TestClient(app).get("/middle/leaf/projects")
+
+
+def test_a_claim_of_the_hosts_own_user_class_is_in_the_token() -> None:
+    kit = make_kit(profile_claims=("email", "is_active"))
+    app = make_app(kit)
+
+    @app.get("/active")
+    async def active(user: UserDep) -> object:
+        return dict(user.claims or {}).get("is_active")
+
+    with TestClient(app) as client:
+        assert client.get("/active", headers=sign_up(client)).json() is True
 
 
 def test_without_install_the_kit_is_made_of_the_environment_on_first_use(

@@ -220,3 +220,15 @@ def refusal_of(secret: str) -> str:
     with pytest.raises(ConfigurationError) as caught:
         KeyRing.from_secret(secret)
     return str(caught.value)
+
+
+@pytest.mark.parametrize("algorithm", ["none", "HS999", "", "hs256"])
+def test_an_algorithm_no_key_has_is_refused(algorithm: str) -> None:
+    with pytest.raises(ConfigurationError, match="HS256"):
+        Key(id="k", algorithm=algorithm, material=MATERIAL)
+
+
+@pytest.mark.parametrize("material", [b"x", b"x" * 64])
+def test_a_weak_key_is_refused_however_it_is_made(material: bytes) -> None:
+    with pytest.raises(ConfigurationError, match="python -m jwt_auth_kit secret"):
+        Key(id="k", algorithm="HS256", material=material)

@@ -280,6 +280,40 @@ async def test_a_confirmation_that_failed_is_tried_again() -> None:
     assert stored.session.confirmed
 
 
+async def test_a_confirmation_that_a_broken_store_lost_is_tried_again() -> None:
+    tokens = CountingStore()
+    kit = make_kit(tokens=tokens)
+    signed_in = await register(kit)
+    tokens.is_broken = True
+    await kit.authenticate(signed_in.tokens.access_token)
+    await kit.aclose()
+    tokens.is_broken = False
+
+    await kit.authenticate(signed_in.tokens.access_token)
+    await kit.aclose()
+
+    assert tokens.writes == 1
+
+
+async def test_a_confirmation_that_always_loses_gives_up_for_now() -> None:
+    tokens = CountingStore()
+    kit = make_kit(tokens=tokens)
+    signed_in = await register(kit)
+    tokens.always_loses = True
+    await kit.authenticate(signed_in.tokens.access_token)
+    await kit.aclose()
+    tried = tokens.writes
+    tokens.always_loses = False
+
+    await kit.authenticate(signed_in.tokens.access_token)
+    await kit.aclose()
+
+    assert tried == 10
+    stored = await tokens.get(str(signed_in.user.id), signed_in.session_id)
+    assert stored is not None
+    assert stored.session.confirmed
+
+
 async def test_confirming_a_session_that_is_gone_does_nothing() -> None:
     tokens = CountingStore()
     kit = make_kit(tokens=tokens)
@@ -423,11 +457,13 @@ class CountingStore(MemoryTokenStore):
     """Counts what it is asked, and fails when told to."""
 
     writes = reads = 0
-    is_down = is_empty = False
+    is_down = is_empty = is_broken = always_loses = False
 
     async def get(self, *arguments: Any) -> Any:
         if self.is_down:
             raise StoreUnavailable
+        if self.is_broken:
+            raise RuntimeError("a bug in the store")
         return None if self.is_empty else await super().get(*arguments)
 
     async def epochs(self, user_id: str) -> Epochs:
@@ -436,7 +472,7 @@ class CountingStore(MemoryTokenStore):
 
     async def compare_and_set(self, *arguments: Any) -> bool:
         self.writes += 1
-        return await super().compare_and_set(*arguments)
+        return not self.always_loses and await super().compare_and_set(*arguments)
 
 
 class CountingUsers(MemoryUserStore):

@@ -6,6 +6,7 @@ from urllib.parse import urljoin
 import pytest
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.testclient import TestClient
+from pydantic import BaseModel
 
 from apps import EMAIL, PASSWORD, make_app, make_kit
 from jwt_auth_kit import CurrentUser, UserDep, auth_router, get_optional_user, install
@@ -214,3 +215,23 @@ def test_operation_ids_are_unique() -> None:
     ids = [operation["operationId"] for operation in operations]
 
     assert len(ids) == len(set(ids))
+
+
+def test_a_model_of_the_host_keeps_its_name() -> None:
+    class ErrorBody(BaseModel):
+        mine: str
+
+    app = make_app()
+
+    @app.get("/own", responses={400: {"model": ErrorBody}})
+    async def own(user: UserDep) -> None: ...
+
+    schemas = app.openapi()["components"]["schemas"]
+    assert schemas["ErrorBody"]["properties"].keys() == {"mine"}
+    assert schemas["AuthErrorBody"]["properties"].keys() == {"detail"}
+
+
+def test_logout_is_documented_with_and_without_an_access_token() -> None:
+    operation = make_app().openapi()["paths"]["/auth/logout"]["post"]
+
+    assert operation["security"] == [{}, {"OAuth2PasswordBearer": []}]

@@ -1,12 +1,13 @@
 """How a process learns what others revoked, and what it does when it cannot."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import anyio
 import pytest
 
-from apps import EMAIL, PASSWORD, make_kit
+from apps import EMAIL, PASSWORD, Clock, make_kit
 from jwt_auth_kit import AuthKit, MemoryTokenStore, MemoryUserStore, RevokedToken, StoreUnavailable
 from jwt_auth_kit.stores.base import Revocations
 
@@ -185,3 +186,31 @@ async def test_a_feed_that_is_down_is_tried_again_once_a_second_and_recovers() -
         await two.here.authenticate(signed_in.tokens.access_token)
 
     assert two.store.reads == 2
+
+
+async def test_a_store_that_hangs_does_not_hang_requests() -> None:
+    class Hanging(MemoryTokenStore):
+        async def revoked_since(self, *arguments: Any, **options: Any) -> Revocations:
+            await anyio.sleep_forever()
+            raise AssertionError
+
+    kit = make_kit(tokens=Hanging(), settings={"when_stale": "reject"})
+    signed_in = await kit.register(EMAIL, PASSWORD)
+
+    with anyio.fail_after(5), pytest.raises(StoreUnavailable):
+        await kit.authenticate(signed_in.tokens.access_token)
+
+
+async def test_a_revocation_from_a_clock_that_is_behind_is_remembered_long_enough() -> None:
+    clock = Clock()
+    here = make_kit(clock=clock, settings={"revocation_interval": 300})
+    fast = make_kit(
+        keys=here.jwt.keys, users=here.users, tokens=here.tokens,
+        clock=lambda: clock() + timedelta(seconds=29),
+    )  # fmt: skip
+    signed_in = await fast.register(EMAIL, PASSWORD)
+    await here.logout(signed_in.tokens.refresh_token, "refresh")
+    clock.advance(minutes=15, seconds=10)  # by this clock the token lives 19 s more
+    await here.logout_all("somebody else")  # makes the feed turn
+
+    assert not await passes(here, signed_in.tokens.access_token)

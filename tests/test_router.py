@@ -334,7 +334,25 @@ def test_a_password_of_8_to_128_characters_is_taken_whole(password: str) -> None
         assert (right.status_code, shorter.status_code) == (200, 401)
 
 
-@pytest.mark.parametrize("name", ["a\r\nb", "a\x00b", "x" * 101])
+@pytest.mark.parametrize(
+    ("password", "status"),
+    [("e\u0301" * 4, 422), ("e\u0301" * 65, 201), ("\u0958" * 128, 422), ("\u0958" * 64, 201)],
+    ids=["4 letters", "65 letters", "256 when composed", "128 when composed"],
+)
+def test_a_password_is_counted_as_it_is_hashed(password: str, status: int) -> None:
+    with serve() as client:
+        answer = client.post("/auth/register", json={"email": EMAIL, "password": password})
+
+        assert answer.status_code == status
+
+
+@pytest.mark.parametrize("name", ["حسین\u200cزاده", "👩\u200d💻 Ada", "Søren 李"])
+def test_a_display_name_of_any_script_is_taken(name: str) -> None:
+    with serve() as client:
+        assert register(client, display_name=name)["display_name"] == name
+
+
+@pytest.mark.parametrize("name", ["a\r\nb", "a\x00b", "a\u202eb", "x" * 101])
 def test_a_display_name_with_control_characters_or_too_long_is_422(name: str) -> None:
     with serve() as client:
         answer = client.post(

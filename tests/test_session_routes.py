@@ -1,5 +1,6 @@
 """What people see of their sessions, and the stricter dependencies."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -16,6 +17,7 @@ from jwt_auth_kit import (
     MemoryTokenStore,
     MemoryUserStore,
     SessionDep,
+    StoreUnavailable,
     get_current_user,
     require_recent_login,
 )
@@ -266,3 +268,39 @@ async def test_logins_purge_now_and_then() -> None:
             break
 
     assert await tokens.get(user_id, first.session_id) is None
+
+
+@pytest.mark.parametrize("most", [1, 3])
+async def test_logins_at_once_keep_as_many_sessions_as_allowed(most: int) -> None:
+    events = Events()
+    kit = make_kit(settings={"max_sessions": most}, on_event=events)
+    user = await kit.create_user(EMAIL, PASSWORD)
+
+    await asyncio.gather(*(kit.login(EMAIL, PASSWORD) for _ in range(8)))
+
+    assert len(await kit.list_sessions(str(user.id))) == most
+    ended = [event for event in events if event.reason == "too_many_sessions"]
+    assert len(ended) == 8 - most
+
+
+async def test_a_login_stands_where_the_oldest_session_cannot_be_ended(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class WithoutLists(MemoryTokenStore):
+        async def list_by_user(self, *arguments: Any) -> Any:
+            raise StoreUnavailable
+
+    kit = make_kit(settings={"max_sessions": 1}, tokens=WithoutLists())
+
+    assert (await kit.register(EMAIL, PASSWORD)).session_id
+    assert "oldest session could not be ended" in caplog.text
+
+
+@pytest.mark.parametrize("session_id", ["%00", "%F0%9F%A6%8A", "x" * 2000])
+def test_ending_a_session_with_an_odd_id_is_404(session_id: str) -> None:
+    with strict_app(make_kit()) as client:
+        body = register(client)
+
+        answer = client.delete(f"/auth/sessions/{session_id}", headers=bearer(body))
+
+        assert (answer.status_code, code(answer)) == (404, "session_not_found")

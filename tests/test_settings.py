@@ -479,3 +479,16 @@ class TestWhatIsRefused:
         settings = AuthSettings(secret_key=SECRET)
 
         assert SECRET not in f"{settings!r} {settings} {settings.model_dump_json()}"
+
+
+@pytest.mark.parametrize("name", ["JWT_AUDIENCE", "JWT_ISSUER", "JWT_ACCESS_TTL"])
+def test_an_empty_variable_counts_as_not_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "")
+
+    assert AuthSettings() == AuthSettings(_env_file=None)
+    assert AuthSettings().audience is None
+
+
+def test_a_misspelt_setting_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="acces_ttl"):
+        AuthSettings(acces_ttl=60)

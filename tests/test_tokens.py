@@ -905,3 +905,38 @@ def neighbour(character: str) -> str:
     """The base64url digit that differs in the lowest bit only."""
     digits = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
     return digits[digits.index(character) ^ 1] if character in digits else "A"
+
+
+def test_a_token_that_is_known_is_still_checked_for_time_and_cannot_be_changed() -> None:
+    moment = [datetime.now(UTC)]
+    manager = JWTManager(KeyRing.random(), clock=lambda: moment[0])
+    token = manager.create_access_token({"user_id": "1", "role": "user"})
+    first = manager.verify_access_token(token)
+    first["role"] = "admin"
+
+    assert manager.verify_access_token(token)["role"] == "user"
+    with pytest.raises(WrongTokenType):
+        manager.verify_token(token, "refresh")
+    with pytest.raises(InvalidToken):
+        manager.verify_access_token(token + "=")
+    moment[0] += timedelta(minutes=15)
+    with pytest.raises(ExpiredToken):
+        manager.verify_access_token(token)
+    assert manager.verify_token(token, allow_expired=True)["sub"] == "1"
+
+
+def test_a_manager_forgets_the_oldest_of_many_tokens() -> None:
+    manager = JWTManager(KeyRing.random())
+    tokens = [manager.create_access_token({"user_id": str(n)}) for n in range(5000)]
+
+    subjects = [manager.verify_access_token(token)["sub"] for token in [*tokens, *tokens[:10]]]
+
+    assert subjects == [*map(str, range(5000)), *map(str, range(10))]
+
+
+def test_a_token_for_somebody_is_refused_by_a_manager_without_a_name() -> None:
+    keys = KeyRing.random()
+    token = JWTManager(keys, audience="shop").create_access_token({"user_id": "1"})
+
+    with pytest.raises(InvalidToken):
+        JWTManager(keys).verify_access_token(token)

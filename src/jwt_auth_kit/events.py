@@ -76,7 +76,8 @@ EventHook = Callable[[AuthEvent], Awaitable[None] | None]
 def log_event(event: AuthEvent) -> None:
     """Write *event* to the logger ``jwt_auth_kit`` as one line of JSON (the default hook)."""
     level = logging.WARNING if event.name in WARNINGS else logging.INFO
-    logger.log(level, "%s", event.as_json())
+    if logger.isEnabledFor(level):
+        logger.log(level, "%s", event.as_json())
 
 
 class AuditTrail:

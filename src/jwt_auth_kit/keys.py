@@ -4,13 +4,14 @@ import base64
 import binascii
 import hashlib
 import hmac
+import json
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from jwt.algorithms import Algorithm, HMACAlgorithm
-from jwt.api_jws import PyJWS
 
 from .errors import ConfigurationError, InvalidToken
 
@@ -22,7 +23,6 @@ HOW_TO_MAKE_A_SECRET = (
 )
 
 _ALGORITHMS: Mapping[str, Algorithm] = {"HS256": HMACAlgorithm(HMACAlgorithm.SHA256)}
-_jws = PyJWS()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,10 @@ class Key:
 
     def sign(self, payload: bytes, *, token_type: str) -> str:
         """Sign *payload* as a compact JWS whose ``typ`` is *token_type*."""
-        headers = {"typ": token_type, "kid": self.id}
-        return _jws.encode(payload, self.material, algorithm=self.algorithm, headers=headers)
+        header = _header(self.algorithm, self.id, token_type)
+        signing_input = b".".join((header, _encoded(payload)))
+        signature = _ALGORITHMS[self.algorithm].sign(signing_input, self.material)
+        return b".".join((signing_input, _encoded(signature))).decode()
 
     def verify(self, signing_input: bytes, signature: bytes) -> None:
         """Check a signature (RFC 7515 section 5.2); the caller has decoded the token.
@@ -107,6 +109,16 @@ class KeyRing:
 
     def __repr__(self) -> str:
         return f"KeyRing(active={self.active!r}, keys={len(self._by_id)})"
+
+
+@cache
+def _header(algorithm: str, key_id: str, token_type: str) -> bytes:
+    header = {"alg": algorithm, "kid": key_id, "typ": token_type}
+    return _encoded(json.dumps(header, separators=(",", ":")).encode())
+
+
+def _encoded(part: bytes) -> bytes:
+    return base64.urlsafe_b64encode(part).rstrip(b"=")
 
 
 def _decode_secret(secret: str) -> bytes:

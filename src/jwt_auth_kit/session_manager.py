@@ -336,6 +336,8 @@ class SessionManager:
             is_done = await self._write_confirmation(user_id, session_id, gen)
         except ServiceUnavailable:
             logger.warning("A session could not be confirmed; its next request tries again.")
+        except Exception:
+            logger.exception("The store failed to confirm a session; its next request tries again.")
         finally:  # also when the store raises what it should not, or the task is cancelled
             if not is_done:
                 self._seen.forget((session_id, gen))

@@ -302,7 +302,7 @@ class JWTManager:
             claims["iss"] = self.issuer
         if self.audience is not None:
             claims["aud"] = self.audience
-        payload = json.dumps(claims, separators=(",", ":"), ensure_ascii=False).encode()
+        payload = _ENCODER.encode(claims).encode()
         return self.keys.active.sign(payload, token_type=HEADER_TYPES[token_type])
 
 
@@ -326,7 +326,7 @@ def _bytes(part: str) -> bytes:
 
 def _object(text: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
+        value = _DECODER.decode(text.decode())
     except (ValueError, RecursionError):
         raise InvalidToken from None
     if not isinstance(value, dict):
@@ -358,3 +358,7 @@ def _check_types(claims: Mapping[str, Any]) -> None:
 
 def _is_count(value: Any) -> bool:
     return type(value) is int and 0 <= value < MAX_INTEGER
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse)

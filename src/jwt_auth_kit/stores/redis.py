@@ -8,7 +8,7 @@ processes read what was revoked.
 import base64
 import logging
 import zlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
@@ -333,16 +333,6 @@ def _text(value: Any) -> str:
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 
-def _value(name: str, text: str) -> Any:
-    if name in _MOMENTS:
-        return _EPOCH_ZERO + timedelta(microseconds=int(text))
-    if name in _NUMBERS:
-        return int(text)
-    if name == "salt":
-        return base64.b64decode(text)
-    return text == "1" if name == "confirmed" else text
-
-
 def _encode(values: Mapping[str, Any]) -> list[str]:
     """Make the name-value list of HSET; what is None stays away."""
     present = ((name, _text(value)) for name, value in values.items() if value is not None)
@@ -350,10 +340,20 @@ def _encode(values: Mapping[str, Any]) -> list[str]:
 
 
 def _decode(answer: Any) -> Session | None:
-    texts = _texts(answer)
-    if not texts:
+    if not answer:
         return None
-    return Session(**{name: _value(name, text) for name, text in texts.items()})
+    is_mapping = isinstance(answer, Mapping)  # as commands return it; scripts give a flat list
+    pairs = answer.items() if is_mapping else zip(answer[::2], answer[1::2], strict=True)
+    readers = ((_READERS[name], value) for name, value in pairs)
+    return Session(**{name: read(value) for (name, read), value in readers})
+
+
+def _moment(value: Any) -> datetime:
+    return _EPOCH_ZERO + timedelta(microseconds=int(value))
+
+
+def _truth(value: Any) -> bool:
+    return value in {b"1", "1"}
 
 
 def _texts(answer: Any) -> dict[str, str]:
@@ -371,3 +371,19 @@ def _as_text(value: Any) -> str:
 def _epochs(values: Sequence[Any]) -> Epochs:
     epoch, sessions_from = (int(value or 0) for value in values)
     return Epochs(epoch, sessions_from)
+
+
+def _reader(name: str) -> Callable[[Any], Any]:
+    if name in _MOMENTS:
+        return _moment
+    if name in _NUMBERS:
+        return int
+    if name == "salt":
+        return base64.b64decode
+    return _truth if name == "confirmed" else _as_text
+
+
+_READERS: Mapping[Any, tuple[str, Callable[[Any], Any]]] = {
+    key: (name, _reader(name)) for name in _FIELDS for key in (name, name.encode())
+}
+"""By the name as clients return it, with and without ``decode_responses``."""

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, cast
 
 from sqlalchemy import (
@@ -24,7 +25,9 @@ from sqlalchemy import (
     String,
     Table,
     TypeDecorator,
+    Update,
     and_,
+    bindparam,
     delete,
     false,
     func,
@@ -168,8 +171,7 @@ class SQLAlchemyTokenStore:
                 f"not on {engine.dialect.name}."
             )
         self._engine = engine
-        # A single statement needs no BEGIN and COMMIT around it, which are round trips.
-        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._single = _without_transactions(engine)
 
     async def create(self, session: Session) -> None:
         """See TokenStore.create."""
@@ -184,35 +186,32 @@ class SQLAlchemyTokenStore:
 
     async def get(self, user_id: str, session_id: str) -> StoredSession | None:
         """See TokenStore.get."""
-        query = (
-            select(sessions, epochs.c.epoch.label("user_epoch"), epochs.c.sessions_from)
-            .select_from(sessions.outerjoin(epochs, epochs.c.user_id == sessions.c.user_id))
-            .where(_is_session(user_id, session_id))
-        )
         async with _connection(self._single) as connection:
-            row = (await connection.execute(query)).mappings().one_or_none()
+            row = (await connection.execute(_GET, _key(user_id, session_id))).one_or_none()
         if row is None:
             return None
-        found = Epochs(row["user_epoch"] or 0, row["sessions_from"] or 0)
-        return StoredSession(_session(row), found)
+        *values, epoch, sessions_from = row
+        session = Session(**dict(zip(_COLUMNS, values, strict=True)))
+        return StoredSession(session, Epochs(epoch or 0, sessions_from or 0))
 
     async def compare_and_set(
         self, user_id: str, session_id: str, version: int, changes: SessionChanges
     ) -> bool:
         """See TokenStore.compare_and_set."""
-        statement = (
-            update(sessions)
-            .where(_is_session(user_id, session_id))
-            .where(sessions.c.version == version, sessions.c.revoked_at.is_(None))
-            .values(**changes, version=version + 1)
-        )
-        async with _connection(self._single) as connection:
-            return (await connection.execute(statement)).rowcount == 1
+        values = {
+            **changes,
+            **_key(user_id, session_id),
+            "version": version + 1,
+            "expected_version": version,
+        }
+        async with _transaction(self._single) as connection:
+            statement = _compare_and_set(frozenset(changes))
+            return (await connection.execute(statement, values)).rowcount == 1
 
     async def revoke(self, user_id: str, session_id: str, reason: str, now: datetime) -> bool:
         """See TokenStore.revoke."""
         statement = _revoked(reason, now).where(_is_session(user_id, session_id))
-        async with _connection(self._single) as connection:
+        async with _transaction(self._single) as connection:
             return (await connection.execute(statement)).rowcount == 1
 
     async def revoke_all(self, user_id: str, reason: str, now: datetime) -> int:
@@ -408,6 +407,43 @@ async def _connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     async with _translated(), engine.begin() as connection:
         yield connection
+
+
+def _without_transactions(engine: AsyncEngine) -> AsyncEngine:
+    """Spare single statements BEGIN and COMMIT, which are round trips of their own.
+
+    Not on SQLite: the switch costs more there than a transaction, and in memory all tasks share
+    one connection, whose open transactions it would commit.
+    """
+    if engine.dialect.name != "postgresql":
+        return engine
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def _key(user_id: str, session_id: str) -> dict[str, Any]:
+    return {"the_user": user_id, "the_session": session_id}
+
+
+# The two statements of a refresh are built once: building one costs as much as sending it.
+_COLUMNS = tuple(column.name for column in sessions.columns)
+_THIS_SESSION = and_(
+    sessions.c.id == bindparam("the_session"), sessions.c.user_id == bindparam("the_user")
+)
+_GET = (
+    select(sessions, epochs.c.epoch, epochs.c.sessions_from)
+    .select_from(sessions.outerjoin(epochs, epochs.c.user_id == sessions.c.user_id))
+    .where(_THIS_SESSION)
+)
+
+
+@cache
+def _compare_and_set(names: frozenset[str]) -> Update:
+    return (
+        update(sessions)
+        .where(_THIS_SESSION, sessions.c.version == bindparam("expected_version"))
+        .where(sessions.c.revoked_at.is_(None))
+        .values({name: bindparam(name) for name in sorted(names | {"version"})})
+    )
 
 
 def _is_session(user_id: str, session_id: str) -> ColumnElement[bool]:
