@@ -8,8 +8,7 @@ processes read what was revoked.
 import base64
 import logging
 import zlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,6 +23,7 @@ from .base import Epochs, Revocations, StaleLogin, StoredSession
 
 logger = logging.getLogger("jwt_auth_kit")
 
+FAILURES = (RedisError, RedisClusterException, OSError)
 BUCKETS = 64
 TOMBSTONE = timedelta(days=1)
 """How long an ended session is kept, so that its tokens are told why they fail."""
@@ -173,7 +173,7 @@ class RedisTokenStore:
         ends_at = _tombstone_end(session.expires_at, session.idle_expires_at)
         now = _milliseconds(session.created_at)
         values = _encode({name: getattr(session, name) for name in _FIELDS})
-        async with _translated():
+        with _translated:
             created = await self._create(
                 keys=[key.session(session.id), key.index, key.epochs],
                 args=[session.id, session.epoch, now, ends_at, *values],
@@ -184,7 +184,7 @@ class RedisTokenStore:
     async def get(self, user_id: str, session_id: str) -> StoredSession | None:
         """See TokenStore.get."""
         key = self._keys(user_id)
-        async with _translated():
+        with _translated:
             found, epochs = await self._get(keys=[key.session(session_id), key.epochs])
         session = _decode(found)
         if session is None or session.user_id != user_id:
@@ -198,7 +198,7 @@ class RedisTokenStore:
         key = self._keys(user_id)
         idle_end = changes.get("idle_expires_at")
         ends_at = "" if idle_end is None else _tombstone_end(idle_end)
-        async with _translated():
+        with _translated:
             written = await self._compare_and_set(
                 keys=[key.session(session_id), key.index],
                 args=[user_id, session_id, version, ends_at, *_encode(changes)],
@@ -208,7 +208,7 @@ class RedisTokenStore:
     async def revoke(self, user_id: str, session_id: str, reason: str, now: datetime) -> bool:
         """See TokenStore.revoke."""
         key = self._keys(user_id)
-        async with _translated():
+        with _translated:
             ended = await self._revoke(
                 keys=[key.session(session_id), key.feed],
                 args=[user_id, session_id, reason, _text(now), _milliseconds(now), _FEED_LIFE],
@@ -218,7 +218,7 @@ class RedisTokenStore:
     async def revoke_all(self, user_id: str, reason: str, now: datetime) -> int:
         """See TokenStore.revoke_all."""
         key = self._keys(user_id)
-        async with _translated():
+        with _translated:
             epoch = await self._revoke_all(
                 keys=[key.index, key.epochs, key.feed],
                 args=[
@@ -231,7 +231,7 @@ class RedisTokenStore:
     async def void_access_tokens(self, user_id: str, now: datetime) -> int:
         """See TokenStore.void_access_tokens."""
         key = self._keys(user_id)
-        async with _translated():
+        with _translated:
             epoch = await self._void(
                 keys=[key.epochs, key.feed], args=[user_id, _milliseconds(now), _FEED_LIFE]
             )
@@ -239,7 +239,7 @@ class RedisTokenStore:
 
     async def epochs(self, user_id: str) -> Epochs:
         """See TokenStore.epochs."""
-        async with _translated():
+        with _translated:
             values = await self._client.hmget(
                 self._keys(user_id).epochs, ["epoch", "sessions_from"]
             )
@@ -248,7 +248,7 @@ class RedisTokenStore:
     async def list_by_user(self, user_id: str, now: datetime) -> Sequence[Session]:
         """See TokenStore.list_by_user."""
         key = self._keys(user_id)
-        async with _translated():
+        with _translated:
             found, sessions_from = await self._list(
                 keys=[key.index, key.epochs], args=[key.session("")]
             )
@@ -261,10 +261,11 @@ class RedisTokenStore:
     ) -> Revocations:
         """See TokenStore.revoked_since."""
         since = cursor or str(_milliseconds(now - keep - FEED_OVERLAP))
-        async with _translated(), self._client.pipeline(transaction=False) as pipeline:
+        async with self._client.pipeline(transaction=False) as pipeline:
             for bucket in range(BUCKETS):
                 pipeline.xrange(self._feed(bucket), min=since)
-            answers = await pipeline.execute()
+            with _translated:
+                answers = await pipeline.execute()
         entries = [_texts(values) for answer in answers for _, values in answer]
         return Revocations(
             session_ids=[entry["session"] for entry in entries if "session" in entry],
@@ -304,14 +305,19 @@ class _Keys:
         return f"{self._tag}:session:{session_id}"
 
 
-@asynccontextmanager
-async def _translated() -> AsyncIterator[None]:
-    """Turn a failure of Redis into the library's own error, here and nowhere else."""
-    try:
-        yield
-    except (RedisError, RedisClusterException, OSError) as error:
-        logger.error("Redis failed: %s", type(error).__name__)  # noqa: TRY400  no keys in the log
-        raise StoreUnavailable from None
+class _Translation:
+    """Turns a failure of Redis into the library's own error, here and nowhere else."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, FAILURES):
+            logger.error("Redis failed: %s", kind.__name__)  # no keys in the log
+            raise StoreUnavailable from None
+
+
+_translated = _Translation()
 
 
 def _milliseconds(moment: datetime) -> int:
@@ -344,8 +350,11 @@ def _decode(answer: Any) -> Session | None:
         return None
     is_mapping = isinstance(answer, Mapping)  # as commands return it; scripts give a flat list
     pairs = answer.items() if is_mapping else zip(answer[::2], answer[1::2], strict=True)
-    readers = ((_READERS[name], value) for name, value in pairs)
-    return Session(**{name: read(value) for (name, read), value in readers})
+    values: dict[str, Any] = {}
+    for key, value in pairs:
+        name, read = _READERS[key]
+        values[name] = read(value)
+    return Session(**values)
 
 
 def _moment(value: Any) -> datetime:

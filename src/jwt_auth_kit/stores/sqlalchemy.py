@@ -57,6 +57,7 @@ metadata = MetaData()
 SCHEMA_LOCK = 0x6A7774
 """Names the advisory lock under which PostgreSQL creates tables."""
 
+FAILURES = (DBAPIError, PoolTimeout, OSError)
 _UPSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 FEED_OVERLAP = timedelta(seconds=60)
@@ -319,7 +320,7 @@ class SQLAlchemyUserStore:
             role=user.role,
             is_active=True,
         )
-        async with _translated(), AsyncSession(self._engine, expire_on_commit=False) as database:
+        async with _translated, AsyncSession(self._engine, expire_on_commit=False) as database:
             database.add(account)
             try:
                 await database.commit()
@@ -350,14 +351,14 @@ class SQLAlchemyUserStore:
         await self._engine.dispose()
 
     async def _find(self, condition: ColumnElement[bool]) -> UserProtocol | None:
-        async with _translated(), AsyncSession(self._engine, expire_on_commit=False) as database:
+        async with _translated, AsyncSession(self._engine, expire_on_commit=False) as database:
             found = await database.scalars(select(self._model).where(condition).limit(1))
             user: UserProtocol | None = found.first()
             return user
 
     async def _update(self, condition: ColumnElement[bool], **values: Any) -> bool:
         statement = update(self._model).where(condition).values(**values)
-        async with _translated(), AsyncSession(self._engine) as database:
+        async with _translated, AsyncSession(self._engine) as database:
             result = await database.execute(
                 statement, execution_options={"synchronize_session": False}
             )
@@ -378,34 +379,40 @@ class SQLAlchemyUserStore:
         return cast("ColumnElement[bool]", self._id == value)
 
 
-@asynccontextmanager
-async def _translated() -> AsyncIterator[None]:
-    """Turn a failure of the database into the library's own error, here and nowhere else."""
-    try:
-        yield
-    except Exception as error:
-        if not isinstance(error, (DBAPIError, PoolTimeout, OSError)) and not _is_of_driver(error):
-            raise
+class _Translation:
+    """Turns a failure of the database into the library's own error, here and nowhere else."""
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(
+        self, _: type[BaseException] | None, error: BaseException | None, __: object
+    ) -> None:
+        if error is None or not (isinstance(error, FAILURES) or _is_of_driver(error)):
+            return
         # Only the names of the errors: their texts quote statements, salts and hashes included.
         cause = type(getattr(error, "orig", None) or error)
-        logger.error("The database failed: %s (%s)", type(error).__name__, cause.__name__)  # noqa: TRY400
+        logger.error("The database failed: %s (%s)", type(error).__name__, cause.__name__)
         raise StoreUnavailable from None
 
 
-def _is_of_driver(error: Exception) -> bool:
+_translated = _Translation()
+
+
+def _is_of_driver(error: BaseException) -> bool:
     """SQLAlchemy before 2.1 lets through what asyncpg raises while it connects."""
     return type(error).__module__.partition(".")[0] == "asyncpg"
 
 
 @asynccontextmanager
 async def _connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    async with _translated(), engine.connect() as connection:
+    async with _translated, engine.connect() as connection:
         yield connection
 
 
 @asynccontextmanager
 async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    async with _translated(), engine.begin() as connection:
+    async with _translated, engine.begin() as connection:
         yield connection
 
 
