@@ -263,18 +263,18 @@ def run(store: Callable[[], AbstractContextManager[TokenStore]], *, examples: in
 
 
 def test_in_memory_no_honest_client_is_refused_and_no_ended_session_lives() -> None:
-    run(memory, examples=100)
+    run(memory, examples=60)
 
 
 def test_on_sqlite_no_honest_client_is_refused_and_no_ended_session_lives() -> None:
-    run(sqlite, examples=15)
+    run(sqlite, examples=10)
 
 
 def test_on_postgresql_no_honest_client_is_refused_and_no_ended_session_lives() -> None:
     with servers.postgresql() as server:
-        run(partial(sql, server.url("asyncpg")), examples=15)
+        run(partial(sql, server.url("asyncpg")), examples=10)
 
 
 def test_on_redis_no_honest_client_is_refused_and_no_ended_session_lives() -> None:
     with servers.redis() as server:
-        run(partial(redis, server.url), examples=20)
+        run(partial(redis, server.url), examples=12)
