@@ -6,7 +6,7 @@ import logging
 import random
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from .errors import (
@@ -21,7 +21,7 @@ from .errors import (
 )
 from .events import UNKNOWN_CLIENT, AuditTrail, Client
 from .revocations import AgingDict, RevocationFeed, RevocationWatch
-from .sessions import Decision, Outcome, Session, confirm, decide
+from .sessions import TOMBSTONE, Decision, Outcome, Session, confirm, decide
 from .settings import AuthSettings
 from .stores.base import StoredSession, TokenStore, User, UserStore
 from .tokens import CLOCK_SKEW, Claims, JWTManager, TokenPair
@@ -32,8 +32,6 @@ MAX_TRIES = 10
 CLOSE_TIMEOUT = 5.0
 PURGE_SHARE = 0.01
 PURGE_LIMIT = 100
-TOMBSTONE = timedelta(days=1)
-"""How long an ended session is kept, so that its tokens are told why they fail."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Self, TypedDict
 
+TOMBSTONE = timedelta(days=1)
+"""How long an ended session is kept, so that its tokens are told why they fail."""
+
 REWRITE_AFTER = timedelta(seconds=1)
 """A repeated answer moves the window at most this often, to spare the store."""
 
@@ -174,11 +177,9 @@ def decide(  # noqa: PLR0911  one return for each row of the table
         return _keep(session, now) if in_window else _advance(session, now, idle_ttl)
     if presented_gen > session.gen:
         return _adopt(session, presented_gen, now, idle_ttl)
-    if presented_gen < session.parent:
-        return Decision(Outcome.REUSE)
-    if presented_gen > session.parent:
-        # An orphan: it was handed out, its receiver kept silent, and a RENEW replaced it.
-        # Two parties hold branches of one session, so one of them is a thief.
+    if presented_gen != session.parent:
+        # Spent long ago; or an orphan: it was handed out, its receiver kept silent, and a RENEW
+        # replaced it. Two parties hold branches of one session, so one of them is a thief.
         return Decision(Outcome.REUSE)
     if in_window:
         return _replay(session, now)

@@ -84,18 +84,15 @@ class AuthSettings(BaseSettings):
     """Extra time granted to ``exp``, for clocks that differ between machines."""
 
     def __init__(self, **values: Any) -> None:
-        unknown = {name for name in values if not name.startswith("_")} - self.names()
+        unknown = {name for name in values if not name.startswith("_")} - type(
+            self
+        ).model_fields.keys()
         if unknown:
             raise ConfigurationError(f"AuthSettings has no {', '.join(sorted(unknown))}.")
         try:
             super().__init__(**values)
         except ValidationError as error:
             raise ConfigurationError(_explain(error)) from None
-
-    @classmethod
-    def names(cls) -> set[str]:
-        """Return the names of all settings."""
-        return set(cls.model_fields)
 
     @model_validator(mode="after")
     def _lives_fit_into_each_other(self) -> Self:

@@ -18,16 +18,13 @@ from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import RedisClusterException, RedisError
 
 from ..errors import StoreUnavailable
-from ..sessions import Session, SessionChanges
+from ..sessions import TOMBSTONE, Session, SessionChanges
 from .base import Epochs, Revocations, StaleLogin, StoredSession
 
 logger = logging.getLogger("jwt_auth_kit")
 
 FAILURES = (RedisError, RedisClusterException, OSError)
 BUCKETS = 64
-TOMBSTONE = timedelta(days=1)
-"""How long an ended session is kept, so that its tokens are told why they fail."""
-
 FEED_LIFE = timedelta(days=1)
 """How long a revocation stays in the stream; access tokens live shorter."""
 
@@ -170,7 +167,7 @@ class RedisTokenStore:
     async def create(self, session: Session) -> None:
         """See TokenStore.create."""
         key = self._keys(session.user_id)
-        ends_at = _tombstone_end(session.expires_at, session.idle_expires_at)
+        ends_at = _tombstone_end(session.ends_at)
         now = _milliseconds(session.created_at)
         values = _encode({name: getattr(session, name) for name in _FIELDS})
         with _translated:
@@ -327,8 +324,8 @@ def _milliseconds(moment: datetime) -> int:
 _FEED_LIFE = int(FEED_LIFE.total_seconds() * 1000)
 
 
-def _tombstone_end(*ends: datetime) -> int:
-    return _milliseconds(min(ends) + TOMBSTONE)
+def _tombstone_end(end: datetime) -> int:
+    return _milliseconds(end + TOMBSTONE)
 
 
 def _text(value: Any) -> str:
