@@ -1,7 +1,7 @@
 """install(), get_auth() and the dependencies routes ask for."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Annotated, get_args
 
@@ -12,7 +12,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
-from apps import EMAIL, PASSWORD, bearer, code, make_app, make_kit, register, serve
+from apps import EMAIL, PASSWORD, bearer, code, make_app, make_kit, refresh, register, serve
 from jwt_auth_kit import (
     AdminDep,
     AuthKit,
@@ -20,6 +20,7 @@ from jwt_auth_kit import (
     ConfigurationError,
     CurrentUser,
     SignedIn,
+    User,
     UserDep,
     auth_router,
     get_auth,
@@ -192,22 +193,64 @@ def test_get_auth_hands_the_kit_to_a_route() -> None:
     assert TestClient(app).get("/same").json() is True
 
 
-@pytest.mark.parametrize("scopes", [["admin:write"], ["optional"]])
-def test_a_scope_that_nobody_checks_lets_nobody_in(scopes: list[str]) -> None:
-    kit = make_kit()
-    app = make_app(kit)
+@pytest.fixture
+def scoped() -> Iterator[TestClient]:
+    """An application whose users may read, and whose administrators may write too."""
 
-    @app.get("/scoped")
-    async def scoped(
-        user: Annotated[CurrentUser, Security(get_current_user, scopes=scopes)],
+    def choose_scopes(user: User) -> list[str]:
+        return ["notes:read", "notes:write"] if user.role == "admin" else ["notes:read"]
+
+    app = make_app(make_kit(scopes=choose_scopes))
+
+    @app.get("/notes")
+    async def read(
+        user: Annotated[CurrentUser, Security(get_current_user, scopes=["notes:read"])],
+    ) -> list[str]:
+        return sorted(user.scopes)
+
+    @app.post("/notes")
+    async def write(
+        user: Annotated[CurrentUser, Security(get_current_user, scopes=["notes:write"])],
     ) -> None: ...
 
-    token = kit.jwt.create_access_token({"user_id": "1"})
-    client = TestClient(app)
+    @app.post("/promote")
+    async def promote(user: UserDep, kit: Annotated[AuthKit, Depends(get_auth)]) -> None:
+        await kit.set_role(user.id, "admin")
 
-    for headers in ({}, {"Authorization": f"Bearer {token}"}):
-        with pytest.raises(ConfigurationError, match="require_role"):
-            client.get("/scoped", headers=headers)
+    with TestClient(app) as client:
+        yield client
+
+
+def test_a_scope_of_the_token_opens_a_route(scoped: TestClient) -> None:
+    headers = bearer(register(scoped))
+
+    answer = scoped.get("/notes", headers=headers)
+
+    assert (answer.status_code, answer.json()) == (200, ["notes:read"])
+
+
+def test_a_missing_scope_is_a_403_that_names_it(scoped: TestClient) -> None:
+    headers = bearer(register(scoped))
+
+    answer = scoped.post("/notes", headers=headers)
+
+    assert (answer.status_code, code(answer)) == (403, "insufficient_scope")
+    challenge = answer.headers["www-authenticate"]
+    assert challenge.startswith('Bearer realm="api", error="insufficient_scope"')
+    assert challenge.endswith('scope="notes:write"')
+
+
+def test_scopes_follow_the_user_at_each_refresh(scoped: TestClient) -> None:
+    signed_in = register(scoped)
+    scoped.post("/promote", headers=bearer(signed_in))
+
+    refreshed = refresh(scoped, signed_in).json()
+
+    assert scoped.post("/notes", headers=bearer(refreshed)).status_code == 200
+
+
+def test_without_a_token_a_scope_is_a_401(scoped: TestClient) -> None:
+    assert code(scoped.get("/notes")) == "not_authenticated"
 
 
 def test_a_mounted_application_between_two_kits_says_what_to_call() -> None:

@@ -9,15 +9,19 @@ from fastapi import HTTPException
 
 from jwt_auth_kit import (
     AuthError,
+    BodyTooLarge,
     Busy,
     ConfigurationError,
+    CrossSiteRequest,
     EmailTaken,
     ExpiredToken,
     Forbidden,
     InsufficientRole,
+    InsufficientScope,
     InvalidCredentials,
     InvalidToken,
     NotAuthenticated,
+    NotJSON,
     NotOwner,
     RecentLoginRequired,
     RefreshReused,
@@ -27,6 +31,7 @@ from jwt_auth_kit import (
     SessionNotFound,
     SessionRevoked,
     StoreUnavailable,
+    TooManyAttempts,
     Unauthorized,
     WrongTokenType,
     error_responses,
@@ -47,9 +52,14 @@ EXPECTED: dict[type[AuthError], tuple[int, str]] = {
     RefreshReused: (401, "refresh_reused"),
     Forbidden: (403, "forbidden"),
     InsufficientRole: (403, "insufficient_role"),
+    InsufficientScope: (403, "insufficient_scope"),
     NotOwner: (403, "not_owner"),
+    CrossSiteRequest: (403, "cross_site_request"),
     SessionNotFound: (404, "session_not_found"),
     EmailTaken: (409, "email_taken"),
+    BodyTooLarge: (413, "body_too_large"),
+    NotJSON: (415, "not_json"),
+    TooManyAttempts: (429, "too_many_attempts"),
     ServiceUnavailable: (503, "service_unavailable"),
     StoreUnavailable: (503, "store_unavailable"),
     Busy: (503, "busy"),
@@ -92,19 +102,19 @@ def test_an_error_needs_no_handler(error: type[AuthError]) -> None:
 
 @pytest.mark.parametrize("error", EXPECTED)
 def test_a_message_is_a_calm_sentence(error: type[AuthError]) -> None:
-    assert re.fullmatch(r"[A-Z][A-Za-z0-9 ,'-]+", error.message)
+    assert re.fullmatch(r"[A-Z][A-Za-z0-9 ,:/'-]+", error.message)
 
 
 @pytest.mark.parametrize("error", [Unauthorized, NotAuthenticated, InvalidCredentials])
 def test_where_no_token_was_sent_the_challenge_names_no_error(error: type[AuthError]) -> None:
-    assert error().headers == {"WWW-Authenticate": "Bearer"}
+    assert error().headers == {"WWW-Authenticate": 'Bearer realm="api"'}
 
 
 @pytest.mark.parametrize("error", [InvalidToken, *tree(InvalidToken)])
 def test_a_bad_token_is_challenged_as_rfc_6750_says(error: type[AuthError]) -> None:
     headers = error().headers
 
-    challenge = 'Bearer error="invalid_token", error_description="{}"'
+    challenge = 'Bearer realm="api", error="invalid_token", error_description="{}"'
     assert headers == {"WWW-Authenticate": challenge.format(error.message)}
     assert re.fullmatch(r"[\x20\x21\x23-\x5B\x5D-\x7E]+", error.message)
 
@@ -113,7 +123,7 @@ def test_an_old_login_is_challenged_as_rfc_9470_says() -> None:
     headers = RecentLoginRequired().headers or {}
 
     assert headers["WWW-Authenticate"].startswith(
-        'Bearer error="insufficient_user_authentication", error_description="'
+        'Bearer realm="api", error="insufficient_user_authentication", error_description="'
     )
 
 

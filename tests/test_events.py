@@ -26,6 +26,7 @@ class TestAnEvent:
 
         assert json.loads(event.as_json()) == {
             "event": "logged_in",
+            "outcome": "success",
             "at": "2030-01-01T12:00:00.123+00:00",
             "user_id": "42",
             "session_id": "s",
@@ -44,6 +45,12 @@ class TestAnEvent:
         assert line.isascii()
         assert line.isprintable()
         assert json.loads(line)["user_agent"] == text
+
+    @pytest.mark.parametrize("name", get_args(EventName))
+    def test_it_says_whether_something_was_done_or_refused(self, name: EventName) -> None:
+        refused = name.endswith(("_failed", "_throttled", "_reused", "_denied"))
+
+        assert AuthEvent(name=name, at=NOW).outcome == ("failure" if refused else "success")
 
     def test_it_has_no_field_for_a_secret(self) -> None:
         names = {field.name for field in fields(AuthEvent)}
@@ -76,7 +83,10 @@ class TestTheLog:
 
         log_event(AuthEvent(name=name, at=NOW))
 
-        suspicious = {"login_failed", "refresh_failed", "refresh_reused", "session_adopted"}
+        suspicious = {
+            *("login_failed", "login_throttled", "refresh_failed", "refresh_reused"),
+            *("access_denied", "session_adopted"),
+        }
         expected = logging.WARNING if name in suspicious else logging.INFO
         assert caplog.records[0].levelno == expected
         assert suspicious == WARNINGS

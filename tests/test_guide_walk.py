@@ -111,7 +111,9 @@ def test_expired_access_token_answers_token_expired_with_a_challenge() -> None:
         answer = me(server, registered.body["access_token"])
 
     assert (answer.status, answer.code) == (401, "token_expired")
-    assert answer.headers["WWW-Authenticate"].startswith('Bearer error="invalid_token"')
+    assert answer.headers["WWW-Authenticate"].startswith(
+        'Bearer realm="api", error="invalid_token"'
+    )
 
 
 def test_answers_with_tokens_are_not_for_caches(server: str) -> None:

@@ -13,27 +13,36 @@ import jwt_auth_kit
 ROOT = Path(jwt_auth_kit.__file__).parent
 
 LAYERS = [
-    {"errors"},
-    {"settings", "passwords", "sessions", "events"},
-    {"stores.base"},
-    {"keys", "revocations", "stores.memory", "stores.sqlalchemy", "stores.redis"},
-    {"tokens"},
+    {"errors", "emails"},
+    {"settings", "passwords", "sessions", "events", "bodies"},
+    {"password_policy", "stores.base"},
+    {"keys", "throttle", "revocations", "stores.memory", "stores.sqlalchemy", "stores.redis"},
+    {"tokens", "clients", "cross_site"},
     {"session_manager"},
     {"kit", "transports"},
-    {"openapi"},
+    {"openapi", "oauth_form"},
     {"dependencies"},
+    {"protection", "checks", "websockets"},
     {"router"},
-    {"__init__", "__main__", "testing.token_stores", "testing.user_stores"},
+    {"__init__", "__main__", "testing.token_stores", "testing.user_stores", "testing.routes"},
     {"testing"},
 ]
 """From the bottom up. A module imports from the rows below its own, and from no other."""
 
+HTTP = {
+    *("errors", "clients", "cross_site", "transports", "openapi", "oauth_form", "dependencies"),
+    *("protection", "checks", "websockets", "router", "__main__", "testing.routes"),
+}
+"""What knows that there is a web."""
+
 WRAPPERS = {
-    "fastapi": {"errors", "transports", "openapi", "dependencies", "router"},
-    "starlette": {"errors", "transports", "openapi", "dependencies", "router"},
+    "fastapi": HTTP,
+    "starlette": HTTP,
     "jwt": {"keys"},
     "argon2": {"passwords"},
     "passlib": {"passwords"},
+    "limits": {"throttle"},
+    "email_validator": {"emails"},
     "sqlalchemy": {"stores.sqlalchemy"},
     "redis": {"stores.redis"},
     "pytest": {"testing", "testing.token_stores", "testing.user_stores"},

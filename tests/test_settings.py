@@ -298,6 +298,7 @@ class TestWhereSettingsComeFrom:
             "issuer": None,
             "audience": None,
             "leeway": timedelta(0),
+            "trusted_proxies": (),
         }
 
     def test_the_environment_is_read_when_settings_are_made(

@@ -1,6 +1,6 @@
 """The application: JWT_SECRET_KEY=... uvicorn examples.fullstack.main:app"""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Literal
 
@@ -8,10 +8,18 @@ from fastapi import FastAPI
 from pydantic import BaseModel, EmailStr, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from jwt_auth_kit import AuthKit, EmailTaken, auth_router, install
+from jwt_auth_kit import (
+    AuthKit,
+    BearerTransport,
+    CookieTransport,
+    EmailTaken,
+    Transport,
+    auth_router,
+    install,
+)
 from jwt_auth_kit.stores.sqlalchemy import SQLAlchemyTokenStore, SQLAlchemyUserStore
 
-from . import admin, projects, tasks
+from . import admin, live, projects, tasks
 from .database import create_engine, create_tables
 
 
@@ -25,6 +33,8 @@ class Settings(BaseSettings):
     database_url: str = "sqlite+aiosqlite:///demo.sqlite3"
     admin_email: EmailStr | None = None
     admin_password: SecretStr | None = Field(default=None, min_length=8)
+    auth_cookies: bool = False
+    trusted_origins: str = ""
 
 
 @asynccontextmanager
@@ -34,13 +44,20 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     engine = create_engine(settings.database_url)
     try:
         kit = AuthKit(users=SQLAlchemyUserStore(engine), tokens=SQLAlchemyTokenStore(engine))
-        install(app, kit)
+        install(app, kit, transports=choose_transports(settings))
         app.state.engine = engine
         await create_tables(engine)
         await create_first_admin(kit, settings)
         yield
     finally:
         await engine.dispose()
+
+
+def choose_transports(settings: Settings) -> Sequence[Transport]:
+    """Answer logins with cookies, for browsers, or with tokens in the body."""
+    if not settings.auth_cookies:
+        return [BearerTransport()]
+    return [CookieTransport(trusted_origins=settings.trusted_origins.split()), BearerTransport()]
 
 
 async def create_first_admin(kit: AuthKit, settings: Settings) -> None:
@@ -59,6 +76,7 @@ app.include_router(auth_router)
 app.include_router(projects.router)
 app.include_router(tasks.router)
 app.include_router(admin.router)
+app.include_router(live.router)
 
 
 class Health(BaseModel):

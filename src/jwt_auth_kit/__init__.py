@@ -17,15 +17,19 @@ from .dependencies import (
 )
 from .errors import (
     AuthError,
+    BodyTooLarge,
     Busy,
     ConfigurationError,
+    CrossSiteRequest,
     EmailTaken,
     ExpiredToken,
     Forbidden,
     InsufficientRole,
+    InsufficientScope,
     InvalidCredentials,
     InvalidToken,
     NotAuthenticated,
+    NotJSON,
     NotOwner,
     RecentLoginRequired,
     RefreshReused,
@@ -35,6 +39,7 @@ from .errors import (
     SessionNotFound,
     SessionRevoked,
     StoreUnavailable,
+    TooManyAttempts,
     Unauthorized,
     WrongTokenType,
     error_responses,
@@ -42,15 +47,19 @@ from .errors import (
 from .events import AuthEvent, Client, EventHook, log_event
 from .keys import Key, KeyRing
 from .kit import AuthKit, CurrentUser
+from .password_policy import PasswordPolicy, WeakPassword
 from .passwords import Argon2Hasher, PasslibHasher, PasswordHasher
+from .protection import deny_by_default, public
 from .router import auth_router, create_auth_router
 from .session_manager import SignedIn
 from .sessions import Session
 from .settings import AuthSettings
 from .stores.base import NewUser, TokenStore, User, UserStore
 from .stores.memory import MemoryTokenStore, MemoryUserStore
+from .throttle import LoginThrottle
 from .tokens import Claims, JWTManager, TokenPair
-from .transports import BearerTransport, Transport
+from .transports import BearerTransport, CookieTransport, Transport
+from .websockets import accept_while_signed_in
 
 __all__ = [
     "AdminDep",
@@ -60,28 +69,35 @@ __all__ = [
     "AuthKit",
     "AuthSettings",
     "BearerTransport",
+    "BodyTooLarge",
     "Busy",
     "Claims",
     "Client",
     "ConfigurationError",
+    "CookieTransport",
+    "CrossSiteRequest",
     "CurrentUser",
     "EmailTaken",
     "EventHook",
     "ExpiredToken",
     "Forbidden",
     "InsufficientRole",
+    "InsufficientScope",
     "InvalidCredentials",
     "InvalidToken",
     "JWTManager",
     "Key",
     "KeyRing",
+    "LoginThrottle",
     "MemoryTokenStore",
     "MemoryUserStore",
     "NewUser",
     "NotAuthenticated",
+    "NotJSON",
     "NotOwner",
     "PasslibHasher",
     "PasswordHasher",
+    "PasswordPolicy",
     "RecentLoginRequired",
     "RefreshReused",
     "RevokedToken",
@@ -95,20 +111,25 @@ __all__ = [
     "StoreUnavailable",
     "TokenPair",
     "TokenStore",
+    "TooManyAttempts",
     "Transport",
     "Unauthorized",
     "User",
     "UserDep",
     "UserStore",
+    "WeakPassword",
     "WrongTokenType",
+    "accept_while_signed_in",
     "auth_router",
     "create_auth_router",
+    "deny_by_default",
     "error_responses",
     "get_auth",
     "get_current_user",
     "get_optional_user",
     "install",
     "log_event",
+    "public",
     "require_admin",
     "require_owner",
     "require_recent_login",

@@ -1,4 +1,4 @@
-"""The command line: ``python -m jwt_auth_kit secret`` and ``purge``."""
+"""The command line: ``python -m jwt_auth_kit secret``, ``purge`` and ``doctor``."""
 
 import argparse
 import asyncio
@@ -9,9 +9,15 @@ import secrets
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
+from fastapi import FastAPI
+
+from .checks import Finding, find_problems
 from .errors import ConfigurationError, ServiceUnavailable
 from .kit import AuthKit
+
+T = TypeVar("T")
 
 SECRET_BYTES = 32
 BATCH = 1000
@@ -28,12 +34,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     purge.add_argument(
         "kit", metavar="MODULE:KIT", help="an AuthKit or a function that makes one, app.main:kit"
     )
+    doctor = commands.add_parser(
+        "doctor", help="show what is wrong with an application's set-up, and what to do"
+    )
+    doctor.add_argument(
+        "app", metavar="MODULE:APP", help="a FastAPI app or a function that makes one, app.main:app"
+    )
     options = parser.parse_args(arguments)
-    if options.command == "secret":
-        print(make_secret())
-        return
     try:
-        print(f"{asyncio.run(purge_all(load_kit(options.kit)))} sessions deleted")
+        match options.command:
+            case "secret":
+                print(make_secret())
+            case "purge":
+                kit = load(options.kit, AuthKit)
+                print(f"{asyncio.run(purge_all(kit))} sessions deleted")
+            case _:
+                sys.exit(examine(options.app))
     except ConfigurationError as error:
         parser.error(str(error))
     except ServiceUnavailable as error:
@@ -45,23 +61,42 @@ def make_secret() -> str:
     return base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
-def load_kit(path: str) -> AuthKit:
-    """Import the kit at *path*, ``module:attribute``, as an ASGI server would.
+def load(path: str, wanted: type[T]) -> T:
+    """Import the object at *path*, ``module:attribute``, as an ASGI server would.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: there is none, or it is of another type.
     """
     module_name, _, attribute = path.partition(":")
     sys.path.insert(0, str(Path.cwd()))
     try:
-        kit = getattr(importlib.import_module(module_name), attribute)
+        found = getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigurationError(f"{path!r} cannot be loaded: {error}") from None
-    if inspect.isfunction(kit):
-        kit = kit()
-    if not isinstance(kit, AuthKit):
-        raise ConfigurationError(f"{path!r} is no AuthKit but {type(kit).__name__}")
-    return kit
+    if inspect.isfunction(found):
+        found = found()
+    if not isinstance(found, wanted):
+        raise ConfigurationError(f"{path!r} is no {wanted.__name__} but {type(found).__name__}")
+    return found
+
+
+def examine(path: str) -> int:
+    """Print a table of what is wrong with the application at *path*; 1 where it cannot run."""
+    try:
+        findings = asyncio.run(_find_problems(load(path, FastAPI)))
+    except ConfigurationError as error:
+        findings = [Finding("error", "start", str(error))]
+    rows = [(each.level, each.subject, each.message) for each in findings]
+    for level, subject, message in [("level", "about", "what to do"), *rows]:
+        print(f"{level:8} {subject:11} {message}")
+    if not rows:
+        print("ok       everything  Nothing was found.")
+    return int(any(level == "error" for level, _, _ in rows))
+
+
+async def _find_problems(app: FastAPI) -> list[Finding]:
+    async with app.router.lifespan_context(app):  # many applications are put together there
+        return find_problems(app)
 
 
 async def purge_all(kit: AuthKit) -> int:

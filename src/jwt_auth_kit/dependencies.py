@@ -3,27 +3,43 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, NamedTuple, NoReturn
 
-from fastapi import Depends, FastAPI, Security
+from fastapi import Depends, FastAPI, Security, WebSocket, WebSocketException
 from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
 from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 from starlette.routing import Mount, Router
 
+from .clients import get_client
 from .errors import (
+    AuthError,
     ConfigurationError,
+    Forbidden,
     InsufficientRole,
+    InsufficientScope,
+    InvalidToken,
     NotAuthenticated,
     NotOwner,
     RecentLoginRequired,
 )
+from .events import Client
 from .kit import AuthKit, CurrentUser
 from .openapi import OPTIONAL, SCHEME_NAME, complete_openapi
-from .transports import BearerTransport, Transport
+from .transports import WEBSOCKET_PROTOCOL, BearerTransport, Transport
+
+CLOSE_CODES = {401: 4401, 403: 4403, 503: 1013}
+"""How a WebSocket is closed instead; 4000 and up are for applications (RFC 6455 section 7.4.2)."""
 
 _STATE = "jwt_auth_kit"
+
+
+class Credential(NamedTuple):
+    """A token, and the way it came."""
+
+    token: str
+    transport: Transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +49,17 @@ class Installation:
     kit: AuthKit
     transports: Sequence[Transport]
 
-    def read_access_token(self, connection: HTTPConnection) -> str | None:
+    def read_access_token(self, connection: HTTPConnection) -> Credential | None:
         """Return the access token of a request, whichever transport carries it."""
         for transport in self.transports:
             token = transport.read_access_token(connection)
             if token is not None:
-                return token
+                return Credential(token, transport)
         return None
+
+    def read_client(self, connection: HTTPConnection) -> Client:
+        """Tell where a request came from, past the proxies that are trusted."""
+        return get_client(connection, self.kit.settings.trusted_proxies)
 
 
 def install(
@@ -62,26 +82,31 @@ def install(
     # An application mounted below this one finds the kit here: of its parents a request shows
     # only the outermost router.
     setattr(app.router, _STATE, installation)
-    complete_openapi(app)
+    complete_openapi(app, [transport.cookie_name for transport in transports])
     return kit
 
 
 def get_installation(connection: HTTPConnection) -> Installation:
     """Find what was installed in the application of *connection*; see ``get_auth``."""
-    app = connection.app
-    installation: Installation | None = getattr(app.state, _STATE, None)
+    installation = _find_installation(connection)
     if installation is not None:
         return installation
-    outermost = connection.scope.get("router")
-    if outermost is None or outermost is app.router:
-        return ensure_installed(app)
-    inherited: Installation | None = getattr(outermost, _STATE, None)
-    if inherited is None or not _is_mounted(app, outermost):
+    app = connection.app
+    if connection.scope.get("router") not in (None, app.router):
         raise ConfigurationError(
             f"The mounted application {app.title!r} has no AuthKit, and the one it is mounted in "
             "has none or cannot be told. Call install(sub_app, kit) with the kit it should use."
         )
-    return inherited
+    return ensure_installed(app)
+
+
+def _find_installation(connection: HTTPConnection) -> Installation | None:
+    app = connection.app
+    installation: Installation | None = getattr(app.state, _STATE, None)
+    outermost = connection.scope.get("router")
+    if installation is None and outermost is not None and _is_mounted(app, outermost):
+        installation = getattr(outermost, _STATE, None)
+    return installation
 
 
 def _is_mounted(app: FastAPI, router: Router) -> bool:
@@ -94,7 +119,6 @@ def ensure_installed(app: FastAPI) -> Installation:
     if getattr(app.state, _STATE, None) is None:
         install(app, AuthKit())
     installation: Installation = getattr(app.state, _STATE)
-    complete_openapi(app)
     return installation
 
 
@@ -125,23 +149,67 @@ class _GetCurrentUser(_Bearer):
     async def __call__(
         self, connection: HTTPConnection, scopes: SecurityScopes
     ) -> CurrentUser | None:
-        if any(scope != OPTIONAL for scope in scopes.scopes):
-            # Ignoring a scope would let everybody in.
-            raise ConfigurationError("Scopes are not checked; use require_role(...).")
         installation = get_installation(connection)
-        token = installation.read_access_token(connection)
-        if token is not None:
-            return await installation.kit.authenticate(token)
-        if OPTIONAL in scopes.scopes:
-            return None
-        raise NotAuthenticated
+        try:
+            credential = installation.read_access_token(connection)
+            if credential is not None:
+                user = await installation.kit.authenticate(credential.token)
+            elif OPTIONAL in scopes.scopes:
+                return None
+            else:
+                raise NotAuthenticated
+        except AuthError as error:
+            await refuse(connection, error)
+        wanted = [scope for scope in scopes.scopes if scope != OPTIONAL]
+        if wanted and not user.scopes.issuperset(wanted):
+            await refuse(connection, InsufficientScope(wanted), user)
+        return user
 
 
-class _GetAccessToken(_Bearer):
-    """The access token as it was sent, unchecked; None where none was."""
+class _GetCredential(_Bearer):
+    """The access token as it was sent, unchecked; None where none was.
 
-    async def __call__(self, connection: HTTPConnection) -> str | None:
-        return get_installation(connection).read_access_token(connection)
+    Args:
+        is_lenient: take one that cannot be read for none.
+    """
+
+    def __init__(self, *, is_lenient: bool = False) -> None:
+        self._is_lenient = is_lenient
+
+    async def __call__(self, connection: HTTPConnection) -> Credential | None:
+        try:
+            return get_installation(connection).read_access_token(connection)
+        except AuthError as error:
+            if self._is_lenient and isinstance(error, InvalidToken):
+                return None
+            await refuse(connection, error)
+
+
+async def refuse(
+    connection: HTTPConnection, error: AuthError, user: CurrentUser | None = None
+) -> NoReturn:
+    """Answer with *error*; a 403 is noted in the audit trail, a WebSocket is closed."""
+    installation = _find_installation(connection)
+    if isinstance(error, Forbidden) and installation is not None:
+        await installation.kit.audit.record(
+            "access_denied",
+            None if user is None else user.id,
+            session_id=None if user is None else user.session_id,
+            client=installation.read_client(connection),
+            reason=error.code,
+        )
+    if not isinstance(connection, WebSocket):
+        raise error
+    # A browser tells a page why only if the handshake went well. Other sites get no handshake.
+    if not isinstance(error, Forbidden):
+        await connection.accept(subprotocol=chosen_protocol(connection))
+    raise WebSocketException(CLOSE_CODES.get(error.status, 1008), reason=error.code)
+
+
+def chosen_protocol(websocket: WebSocket) -> str | None:
+    """Return the subprotocol to accept with: never the token, which is offered beside it."""
+    offered = websocket.scope.get("subprotocols", ())
+    return WEBSOCKET_PROTOCOL if WEBSOCKET_PROTOCOL in offered else None
 
 
 get_current_user = _GetCurrentUser()
@@ -150,7 +218,8 @@ get_current_user = _GetCurrentUser()
 require_user = get_current_user
 """The same object as ``get_current_user``, named for routes that only need the check."""
 
-get_access_token = _GetAccessToken()
+get_credential = _GetCredential()
+get_credential_if_any = _GetCredential(is_lenient=True)
 
 UserDep = Annotated[CurrentUser, Depends(get_current_user)]
 """Parameter type: ``async def route(user: UserDep)``."""
@@ -165,7 +234,10 @@ async def require_session(connection: HTTPConnection, user: UserDep) -> CurrentU
         RevokedToken: the session ended or the user's rights changed, in whatever process.
         SessionRevoked: the account is gone or disabled.
     """
-    return await get_installation(connection).kit.authenticate_now(user)
+    try:
+        return await get_installation(connection).kit.authenticate_now(user)
+    except AuthError as error:
+        await refuse(connection, error, user)
 
 
 SessionDep = Annotated[CurrentUser, Depends(require_session)]
@@ -181,7 +253,7 @@ def require_recent_login(max_age: timedelta) -> Callable[..., Awaitable[CurrentU
     async def check_age(connection: HTTPConnection, user: UserDep) -> CurrentUser:
         now = get_installation(connection).kit.now()
         if user.auth_time is None or now - user.auth_time > max_age:
-            raise RecentLoginRequired
+            await refuse(connection, RecentLoginRequired(), user)
         return user
 
     return check_age
@@ -194,15 +266,15 @@ async def get_optional_user(
     return user
 
 
-def require_role(*roles: str) -> Callable[[CurrentUser], Awaitable[CurrentUser]]:
+def require_role(*roles: str) -> Callable[..., Awaitable[CurrentUser]]:
     """Make a dependency that lets users with one of *roles* pass; 403 for others."""
     if not roles:
         raise ConfigurationError("require_role() needs a role.")
     allowed = frozenset(roles)
 
-    async def check_role(user: UserDep) -> CurrentUser:
+    async def check_role(connection: HTTPConnection, user: UserDep) -> CurrentUser:
         if user.role not in allowed:
-            raise InsufficientRole
+            await refuse(connection, InsufficientRole(), user)
         return user
 
     return check_role
@@ -231,7 +303,7 @@ def require_owner(parameter: str, *, admin: bool = False) -> Callable[..., Await
             )
         is_owner = str(connection.path_params[parameter]) == user.id
         if not is_owner and not (admin and user.role == "admin"):
-            raise NotOwner
+            await refuse(connection, NotOwner(), user)
         return user
 
     return check_owner

@@ -15,27 +15,37 @@ AuthError                     an HTTPException, so it needs no handler
 │       └── RefreshReused     a spent refresh token came back: the session is over
 ├── Forbidden           403
 │   ├── InsufficientRole
-│   └── NotOwner
+│   ├── InsufficientScope
+│   ├── NotOwner
+│   └── CrossSiteRequest      another web site made the browser send it
 ├── SessionNotFound     404
 ├── EmailTaken          409
+├── BodyTooLarge        413
+├── NotJSON             415
+├── TooManyAttempts     429   too many passwords were tried
 └── ServiceUnavailable  503
     ├── StoreUnavailable      the database did not answer
     └── Busy                  too many passwords are being checked at once
 """
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 from fastapi import HTTPException
 from pydantic import BaseModel
 
 ErrorCode = Literal[
+    "body_too_large",
     "busy",
+    "cross_site_request",
     "email_taken",
     "forbidden",
     "insufficient_role",
+    "insufficient_scope",
     "invalid_credentials",
     "invalid_token",
     "not_authenticated",
+    "not_json",
     "not_owner",
     "recent_login_required",
     "refresh_reused",
@@ -46,9 +56,14 @@ ErrorCode = Literal[
     "store_unavailable",
     "token_expired",
     "token_revoked",
+    "too_many_attempts",
     "unauthorized",
     "wrong_token_type",
 ]
+
+
+CHALLENGE = 'Bearer realm="api"'
+"""RFC 6750 section 3: the scheme is followed by at least one parameter."""
 
 
 class ConfigurationError(Exception):
@@ -78,8 +93,11 @@ class AuthError(HTTPException):
         return f"{type(self).__name__}()"
 
 
-def _challenge(error: str, description: str) -> dict[str, str]:
-    return {"WWW-Authenticate": f'Bearer error="{error}", error_description="{description}"'}
+def _challenge(error: str, description: str, *, scope: str | None = None) -> dict[str, str]:
+    challenge = f'{CHALLENGE}, error="{error}", error_description="{description}"'
+    if scope is not None:
+        challenge += f', scope="{scope}"'
+    return {"WWW-Authenticate": challenge}
 
 
 class Unauthorized(AuthError):
@@ -92,7 +110,7 @@ class Unauthorized(AuthError):
     @classmethod
     def response_headers(cls) -> dict[str, str]:
         # RFC 6750 section 3.1: no error attribute where no token was presented.
-        return {"WWW-Authenticate": "Bearer"}
+        return {"WWW-Authenticate": CHALLENGE}
 
 
 class NotAuthenticated(Unauthorized):
@@ -188,11 +206,38 @@ class InsufficientRole(Forbidden):
     message = "Your role does not allow this"
 
 
+class InsufficientScope(Forbidden):
+    """The route asks for a scope the token does not carry (RFC 6750 section 3.1).
+
+    Args:
+        scopes: what the route asks for.
+    """
+
+    code = "insufficient_scope"
+    message = "Your token does not allow this"
+
+    def __init__(self, scopes: Sequence[str] = ()) -> None:
+        super().__init__()
+        if scopes:
+            self.headers = _challenge("insufficient_scope", self.message, scope=" ".join(scopes))
+
+    @classmethod
+    def response_headers(cls) -> dict[str, str]:
+        return _challenge("insufficient_scope", cls.message)
+
+
 class NotOwner(Forbidden):
     """The path names another user's things."""
 
     code = "not_owner"
     message = "This belongs to another user"
+
+
+class CrossSiteRequest(Forbidden):
+    """A browser sent cookies, or is to be given some, for a page of another origin."""
+
+    code = "cross_site_request"
+    message = "Requests from other web sites are not accepted"
 
 
 class SessionNotFound(AuthError):
@@ -209,6 +254,43 @@ class EmailTaken(AuthError):
     status = 409
     code = "email_taken"
     message = "This e-mail address is already registered"
+
+
+class BodyTooLarge(AuthError):
+    """413: more bytes than any request of these routes needs."""
+
+    status = 413
+    code = "body_too_large"
+    message = "The body is too large"
+
+
+class NotJSON(AuthError):
+    """415: a body of another type, which a form on any web site could send."""
+
+    status = 415
+    code = "not_json"
+    message = "Send JSON, with Content-Type: application/json"
+
+
+class TooManyAttempts(AuthError):
+    """429: too many passwords were tried for this account or from this network.
+
+    Args:
+        retry_after: seconds until the next attempt is looked at.
+    """
+
+    status = 429
+    code = "too_many_attempts"
+    message = "Too many attempts, try again later"
+
+    def __init__(self, retry_after: int = 1) -> None:
+        super().__init__()
+        self.retry_after = retry_after
+        self.headers = {"Retry-After": str(retry_after)}
+
+    @classmethod
+    def response_headers(cls) -> dict[str, str]:
+        return {"Retry-After": "60"}
 
 
 class ServiceUnavailable(AuthError):

@@ -14,6 +14,7 @@ EventName = Literal[
     "registered",
     "logged_in",
     "login_failed",
+    "login_throttled",
     "token_refreshed",
     "refresh_reused",
     "refresh_failed",
@@ -21,15 +22,18 @@ EventName = Literal[
     "logged_out",
     "sessions_ended",
     "password_changed",
+    "password_reset",
     "password_rehashed",
     "role_changed",
     "user_disabled",
     "user_enabled",
+    "access_denied",
 ]
 
-WARNINGS: frozenset[EventName] = frozenset(
-    {"login_failed", "refresh_failed", "refresh_reused", "session_adopted"}
+FAILURES: frozenset[EventName] = frozenset(
+    {"login_failed", "login_throttled", "refresh_failed", "refresh_reused", "access_denied"}
 )
+WARNINGS: frozenset[EventName] = FAILURES | {"session_adopted"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +59,16 @@ class AuthEvent:
     user_agent: str | None = None
     reason: str | None = None
 
+    @property
+    def outcome(self) -> Literal["success", "failure"]:
+        """Whether it was done or refused."""
+        return "failure" if self.name in FAILURES else "success"
+
     def as_json(self) -> str:
         """Return the event as one line; JSON escapes keep CR and LF from forging another."""
         fields = {
             "event": self.name,
+            "outcome": self.outcome,
             "at": self.at.isoformat(timespec="milliseconds"),
             "user_id": self.user_id,
             "session_id": self.session_id,

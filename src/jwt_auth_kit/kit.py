@@ -1,31 +1,38 @@
 """AuthKit: the use cases of authentication, independent of HTTP."""
 
+import hashlib
+import hmac
 import logging
-import unicodedata
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from email_validator import EmailNotValidError, validate_email
-
-from .errors import EmailTaken, InvalidCredentials, InvalidToken, SessionRevoked, StoreUnavailable
+from .emails import NOBODY, check_email, normalize_email
+from .errors import (
+    EmailTaken,
+    InvalidCredentials,
+    InvalidToken,
+    SessionRevoked,
+    StoreUnavailable,
+    TooManyAttempts,
+)
 from .events import UNKNOWN_CLIENT, AuditTrail, Client, EventHook, log_event
 from .keys import KeyRing
-from .passwords import Argon2Hasher, PasswordHasher, Passwords, check_password
+from .password_policy import PasswordPolicy
+from .passwords import Argon2Hasher, PasswordHasher, Passwords
 from .session_manager import SessionManager, SignedIn
 from .sessions import Session
 from .settings import AuthSettings
 from .stores.base import NewUser, StaleLogin, TokenStore, User, UserStore
 from .stores.memory import MemoryTokenStore, MemoryUserStore
+from .throttle import Attempt, LoginThrottle
 from .tokens import PROFILE_CLAIMS, Claims, JWTManager, TokenType, utc_now
 
 logger = logging.getLogger("jwt_auth_kit")
 
 MAX_TRIES = 5
-MAX_EMAIL_LENGTH = 320
-NOBODY = "0"
-"""Looked up in the place of an unknown account, so that it costs the same."""
+NO_SCOPES: frozenset[str] = frozenset()
 
 T = TypeVar("T")
 
@@ -41,6 +48,7 @@ class CurrentUser:
     session_id: str | None = None
     auth_time: datetime | None = None
     """When the user last proved to be one; refreshing does not move it."""
+    scopes: frozenset[str] = NO_SCOPES
     claims: Claims | None = field(default=None, repr=False, compare=False)
 
 
@@ -53,8 +61,11 @@ class AuthKit:
         settings: lives and names; read from the environment by default.
         keys: what signs; ``JWT_SECRET_KEY`` by default.
         hasher: what hashes passwords; argon2id by default.
+        password_policy: which new passwords are accepted.
+        throttle: limits guesses of passwords; counts in memory by default.
         on_event: called with each event of the audit trail; writes to ``logging`` by default.
         profile_claims: the user's data an access token carries beside id and role.
+        scopes: tells which scopes a user's access tokens get; none by default.
         clock: tells the moment; another one is for tests.
 
     Raises:
@@ -69,8 +80,11 @@ class AuthKit:
         settings: AuthSettings | None = None,
         keys: KeyRing | None = None,
         hasher: PasswordHasher | None = None,
+        password_policy: PasswordPolicy | None = None,
+        throttle: LoginThrottle | None = None,
         on_event: EventHook = log_event,
         profile_claims: Collection[str] = PROFILE_CLAIMS,
+        scopes: Callable[[User], Collection[str]] | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.settings = settings or AuthSettings()
@@ -87,14 +101,18 @@ class AuthKit:
             profile_claims=profile_claims,
             clock=clock,
         )
+        self._pseudonym_key = self.jwt.keys.active.derive("throttle")
         self.passwords = Passwords(hasher or Argon2Hasher())
-        self._audit = AuditTrail(on_event, clock)
+        self.password_policy = password_policy or PasswordPolicy()
+        self.throttle = throttle or LoginThrottle()
+        self.audit = AuditTrail(on_event, clock)
         self._sessions = SessionManager(
             users=self.users,
             tokens=self.tokens,
             jwt=self.jwt,
             settings=self.settings,
-            audit=self._audit,
+            audit=self.audit,
+            scopes=scopes,
             clock=clock,
         )
         _warn_of_memory(accounts=users is None, sessions=tokens is None)
@@ -111,7 +129,8 @@ class AuthKit:
 
         Raises:
             EmailTaken: there is an account with this address.
-            ValueError: it is not an e-mail address, or the password is too short or too long.
+            WeakPassword: the password policy refuses the password.
+            ValueError: it is not an e-mail address.
         """
         user = await self.create_user(email, password, display_name=display_name, client=client)
         return await self._begin(str(user.id), client)
@@ -127,7 +146,7 @@ class AuthKit:
     ) -> User:
         """Make an account and leave it signed out; see ``register`` for the errors."""
         address = check_email(email)
-        check_password(password)
+        await self.password_policy.check(password, personal=(address, display_name))
         if await self.users.get_by_email(address) is not None:
             raise EmailTaken
         new = NewUser(
@@ -137,7 +156,7 @@ class AuthKit:
             role=role,
         )
         user = await self.users.create(new)
-        await self._audit.record("registered", str(user.id), client=client)
+        await self.audit.record("registered", str(user.id), client=client)
         return user
 
     async def login(
@@ -147,9 +166,14 @@ class AuthKit:
 
         Raises:
             InvalidCredentials: unknown address, wrong password or disabled account.
+            TooManyAttempts: this account, or this network, has tried too often.
             Busy: too many passwords are waiting to be checked.
         """
-        return await _retried(lambda: self._login(email, password, client))
+        address = normalize_email(email)
+        attempt = await self._reserve_attempt(address, client)
+        signed_in = await _retried(lambda: self._login(address, password, client))
+        await self.throttle.confirm(attempt)
+        return signed_in
 
     async def refresh(self, refresh_token: str, *, client: Client = UNKNOWN_CLIENT) -> SignedIn:
         """Give a new access token, and the refresh token that belongs to it.
@@ -164,6 +188,10 @@ class AuthKit:
             InvalidToken: not a refresh token of a session.
         """
         return await self._sessions.refresh(refresh_token, client=client)
+
+    async def is_refreshable(self, refresh_token: str) -> bool:
+        """Tell whether ``refresh`` would succeed now; nothing is changed."""
+        return await self._sessions.is_refreshable(refresh_token)
 
     async def authenticate(self, access_token: str) -> CurrentUser:
         """Verify an access token without asking a store.
@@ -182,8 +210,26 @@ class AuthKit:
             display_name=claims.get("display_name"),
             session_id=claims.get("sid"),
             auth_time=_moment(claims.get("auth_time")),
+            scopes=frozenset(claims["scope"].split()) if "scope" in claims else NO_SCOPES,
             claims=claims,
         )
+
+    async def recheck(self, user: CurrentUser) -> None:
+        """Check again that the access token of *user* is good, on a connection that stays open.
+
+        Raises:
+            ExpiredToken: its time is over.
+            RevokedToken: its session ended or its user's rights changed, as far as known here.
+        """
+        if user.claims is not None:
+            self.jwt.check_time(user.claims)
+            await self._sessions.check(user.claims)
+
+    def seconds_left(self, user: CurrentUser) -> int:
+        """Return how long the access token of *user* still lives; 0 where it has none."""
+        if user.claims is None:
+            return 0
+        return max(0, int(user.claims["exp"] - self.now().timestamp()))
 
     async def authenticate_now(self, user: CurrentUser) -> CurrentUser:
         """Ask the stores about a user who was authenticated: session, role and account.
@@ -209,8 +255,16 @@ class AuthKit:
         """End one session of a user; False where there is none that is live."""
         ended = await self._sessions.end(user_id, session_id, "logged_out")
         if ended:
-            await self._audit.record("logged_out", user_id, session_id=session_id, client=client)
+            await self.audit.record("logged_out", user_id, session_id=session_id, client=client)
         return ended
+
+    async def end_other_sessions(
+        self, user: CurrentUser, *, client: Client = UNKNOWN_CLIENT
+    ) -> None:
+        """End every session of a user but the one that *user* was authenticated by."""
+        for session in await self.list_sessions(user.id):
+            if session.id != user.session_id:
+                await self.end_session(user.id, session.id, client=client)
 
     async def purge(self, *, limit: int = 100) -> int:
         """Delete at most *limit* sessions that ended a day ago or earlier; return how many.
@@ -244,7 +298,7 @@ class AuthKit:
     async def logout_all(self, user_id: str, *, client: Client = UNKNOWN_CLIENT) -> None:
         """End every session of a user and void the access tokens."""
         await self._sessions.end_all(user_id, "logged_out_everywhere")
-        await self._audit.record("sessions_ended", user_id, client=client)
+        await self.audit.record("sessions_ended", user_id, client=client)
 
     async def change_password(
         self, user_id: str, current: str, new: str, *, client: Client = UNKNOWN_CLIENT
@@ -253,19 +307,45 @@ class AuthKit:
 
         Raises:
             InvalidCredentials: *current* is wrong, or the account is gone or disabled.
-            ValueError: *new* is too short or too long.
+            TooManyAttempts: *current* was guessed too often.
+            WeakPassword: the password policy refuses *new*.
         """
-        check_password(new)
-        old_hash = await self._prove(user_id, current, client)
+        user = await self._prove(user_id, current, client)
+        await self.password_policy.check(new, personal=(user.email, user.display_name))
         new_hash = await self.passwords.hash(new)
         # A login that runs beside this may have read the old hash. Ending sessions first makes
         # it fail; ending them again catches one that began between the two writes.
         await self._sessions.end_all(user_id, "password_changed")
-        while not await self.users.set_password_hash(user_id, new_hash, expected=old_hash):
-            old_hash = await self._prove(user_id, current, client)  # a login rehashed it
+        while not await self.users.set_password_hash(
+            user_id, new_hash, expected=user.password_hash
+        ):
+            user = await self._prove(user_id, current, client)  # a login rehashed it
         await self._sessions.end_all(user_id, "password_changed")
-        await self._audit.record("password_changed", user_id, client=client)
+        await self.audit.record("password_changed", user_id, client=client)
         return await self._begin(user_id, client)
+
+    async def set_password(
+        self, user_id: str, new: str, *, client: Client = UNKNOWN_CLIENT
+    ) -> None:
+        """Replace the password without the current one, and end every session.
+
+        For an application that has made sure by other means who asks, by a link in a mail for
+        example; whoever can call this can have the account.
+
+        Raises:
+            LookupError: there is no such user.
+            WeakPassword: the password policy refuses *new*.
+        """
+        user = await self._find(user_id)
+        await self.password_policy.check(new, personal=(user.email, user.display_name))
+        new_hash = await self.passwords.hash(new)
+        await self._sessions.end_all(user_id, "password_reset")
+        while not await self.users.set_password_hash(
+            user_id, new_hash, expected=user.password_hash
+        ):
+            user = await self._find(user_id)
+        await self._sessions.end_all(user_id, "password_reset")
+        await self.audit.record("password_reset", user_id, client=client)
 
     async def set_role(self, user_id: str, role: str) -> None:
         """Change a user's role; access tokens with the old one are void.
@@ -276,7 +356,7 @@ class AuthKit:
         if not await self.users.set_role(user_id, role):
             raise LookupError(f"no user {user_id}")
         await self._sessions.void_access_tokens(user_id)
-        await self._audit.record("role_changed", user_id, reason=role)
+        await self.audit.record("role_changed", user_id, reason=role)
 
     async def disable_user(self, user_id: str) -> None:
         """Lock an account and end its sessions.
@@ -287,7 +367,7 @@ class AuthKit:
         if not await self.users.set_active(user_id, active=False):
             raise LookupError(f"no user {user_id}")
         await self._sessions.end_all(user_id, "user_disabled")
-        await self._audit.record("user_disabled", user_id)
+        await self.audit.record("user_disabled", user_id)
 
     async def enable_user(self, user_id: str) -> None:
         """Let a disabled user sign in again.
@@ -297,17 +377,30 @@ class AuthKit:
         """
         if not await self.users.set_active(user_id, active=True):
             raise LookupError(f"no user {user_id}")
-        await self._audit.record("user_enabled", user_id)
+        await self.audit.record("user_enabled", user_id)
 
     async def aclose(self) -> None:
-        """Wait for writes that are still under way."""
+        """Wait for writes that are still under way, and close the throttle's storage."""
         await self._sessions.aclose()
+        await self.throttle.aclose()
 
-    async def _login(self, email: str, password: str, client: Client) -> SignedIn:
+    async def _reserve_attempt(self, address: str, client: Client) -> Attempt:
+        """Count a password that is about to be checked, whether or not the account exists."""
+        try:
+            return await self.throttle.reserve(self._pseudonym(address), client.ip)
+        except TooManyAttempts:
+            await self.audit.record("login_throttled", None, client=client)
+            raise
+
+    def _pseudonym(self, address: str) -> str:
+        # The throttle's storage may be read by others; it must not tell who has an account.
+        return hmac.new(self._pseudonym_key, address.encode(), hashlib.sha256).hexdigest()
+
+    async def _login(self, address: str, password: str, client: Client) -> SignedIn:
         # Unknown accounts take the same three reads and one hash as known ones, so that time
         # does not tell them apart. The user is read again after the epochs: whoever ends all
         # sessions from here on moves them, and the store refuses the new session.
-        known = await self.users.get_by_email(normalize_email(email))
+        known = await self.users.get_by_email(address)
         user_id = NOBODY if known is None else str(known.id)
         epochs = await self.tokens.epochs(user_id)
         user = await self.users.get_by_id(user_id)
@@ -323,7 +416,7 @@ class AuthKit:
         self, user: User | None, client: Client, *, password_matches: bool
     ) -> None:
         reason = "user_disabled" if password_matches else "wrong_password"
-        await self._audit.record(
+        await self.audit.record(
             "login_failed",
             None if user is None else str(user.id),
             client=client,
@@ -337,17 +430,25 @@ class AuthKit:
         new_hash = await self.passwords.hash(password)
         # A password change may have come in between; it must not be undone.
         if await self.users.set_password_hash(str(user.id), new_hash, expected=old_hash):
-            await self._audit.record("password_rehashed", str(user.id))
+            await self.audit.record("password_rehashed", str(user.id))
 
-    async def _prove(self, user_id: str, password: str, client: Client) -> str | None:
-        """Return the hash that *password* was just checked against."""
+    async def _prove(self, user_id: str, password: str, client: Client) -> User:
+        """Return the account whose hash *password* was just checked against."""
         user = await self.users.get_by_id(user_id)
-        password_hash = None if user is None else user.password_hash
-        matches = await self.passwords.verify(password, password_hash)
+        address = NOBODY if user is None else normalize_email(user.email)
+        attempt = await self._reserve_attempt(address, client)
+        matches = await self.passwords.verify(password, user.password_hash if user else None)
         if user is None or not matches or not user.is_active:
             await self._refuse_login(user, client, password_matches=matches)
             raise InvalidCredentials
-        return password_hash
+        await self.throttle.confirm(attempt)
+        return user
+
+    async def _find(self, user_id: str) -> User:
+        user = await self.users.get_by_id(user_id)
+        if user is None:
+            raise LookupError(f"no user {user_id}")
+        return user
 
     async def _begin(self, user_id: str, client: Client) -> SignedIn:
         """Begin a session for a user who just proved to be one."""
@@ -358,31 +459,6 @@ class AuthKit:
             return await self._sessions.begin(user, epoch=epochs.epoch, client=client)
 
         return await _retried(begin)
-
-
-def normalize_email(email: str) -> str:
-    """Return *email* as accounts are looked up by it: lower case, the domain in Unicode.
-
-    Addresses that no new account could have, such as ``admin@localhost``, are kept: a host's
-    old table may hold them.
-    """
-    try:
-        return check_email(email)
-    except ValueError:
-        text = unicodedata.normalize("NFC", email.strip()).lower()
-    return text if text.isprintable() and len(text) <= MAX_EMAIL_LENGTH else NOBODY
-
-
-def check_email(email: str) -> str:
-    """Return *email* normalised for a new account.
-
-    Raises:
-        ValueError: it is not an e-mail address; the message does not repeat it.
-    """
-    try:
-        return validate_email(email, check_deliverability=False).normalized.lower()
-    except EmailNotValidError:
-        raise ValueError("not a valid e-mail address") from None
 
 
 async def _retried(attempt: Callable[[], Awaitable[T]]) -> T:

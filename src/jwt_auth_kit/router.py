@@ -1,61 +1,72 @@
-"""The ready-made router: register, token, login, refresh, logout and me under /auth."""
+"""The ready-made router: register, login, refresh, logout, me and more under /auth."""
 
 # No `from __future__ import annotations` here: FastAPI could not resolve annotations that name
 # things local to a factory, and a body would silently become a query parameter.
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
-from datetime import datetime
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from enum import Enum
-from typing import Annotated, Any, Literal
-from unicodedata import category
-from urllib.parse import parse_qsl
+from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Request, Response, Security
+from fastapi import APIRouter, Depends, FastAPI, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import AfterValidator, BaseModel, Field
-from pydantic_core import PydanticCustomError
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
+from starlette.types import Message, Receive
 
+from .bodies import (
+    LoginBody,
+    PasswordBody,
+    Profile,
+    RefreshBody,
+    RegisterBody,
+    SessionBody,
+    SessionInfo,
+    SignedInBody,
+)
+from .checks import check_app
+from .cross_site import check_body_type
 from .dependencies import (
-    Installation,
+    Credential,
     UserDep,
     ensure_installed,
-    get_access_token,
+    get_credential,
+    get_credential_if_any,
     get_installation,
+    refuse,
 )
 from .errors import (
+    AuthError,
+    BodyTooLarge,
     Busy,
+    ConfigurationError,
     EmailTaken,
     ExpiredToken,
     InvalidCredentials,
     InvalidToken,
     NotAuthenticated,
+    NotJSON,
     RefreshReused,
     RevokedToken,
     SessionExpired,
     SessionNotFound,
     SessionRevoked,
     StoreUnavailable,
+    TooManyAttempts,
     Unauthorized,
     WrongTokenType,
     error_responses,
 )
-from .events import Client
-from .kit import check_email
-from .openapi import OPTIONAL, TOKEN_ROUTE
-from .passwords import MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, check_password
+from .oauth_form import FORM_SCHEMA, OAuthError, TokenBody, grant, read_form, refuse_grant
+from .openapi import GUARDED, LENIENT, OPTIONAL, TOKEN_ROUTE
+from .password_policy import WeakPassword
+from .protection import public
 from .session_manager import SignedIn
-from .transports import NO_STORE
+from .stores.base import User
+from .transports import NO_STORE, Transport
 
-MAX_USER_AGENT_LENGTH = 256
-MAX_IP_LENGTH = 45
-CONTROL = {"Cc", "Cs", "Co", "Cn", "Zl", "Zp"}
-BIDI_CONTROLS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+MAX_BODY_BYTES = 16_384
 UNREADABLE_BODY = 400  # FastAPI's answer to a body that cannot even be parsed
-MAX_FORM_BYTES = 16_384
 
 ACCESS_ERRORS = (NotAuthenticated, ExpiredToken, InvalidToken, WrongTokenType, RevokedToken)
 REFRESH_ERRORS = (
@@ -66,139 +77,16 @@ REFRESH_ERRORS = (
     SessionRevoked,
     RefreshReused,
 )
+BODY_ERRORS = (BodyTooLarge, NotJSON)
 
-
-def _email(value: str) -> str:
-    try:
-        return check_email(value)
-    except ValueError:
-        raise PydanticCustomError("email", "Not a valid e-mail address") from None
-
-
-def _password(value: str) -> str:
-    try:
-        check_password(value)
-    except ValueError as error:
-        raise PydanticCustomError("password_length", f"Not accepted: {error}") from None
-    return value
-
-
-def _printable(value: str) -> str:
-    # Joiners are letters' neighbours in Persian and in emoji; what turns the direction of the
-    # text around is for deceiving.
-    if any(category(sign) in CONTROL or sign in BIDI_CONTROLS for sign in value):
-        raise PydanticCustomError("not_printable", "Must not hold control characters")
-    return value
-
-
-Email = Annotated[
-    str, Field(max_length=320, json_schema_extra={"format": "email"}), AfterValidator(_email)
-]
-Password = Annotated[str, Field(repr=False, json_schema_extra={"format": "password"})]
-NewPassword = Annotated[
-    str,
-    Field(
-        repr=False,
-        json_schema_extra={
-            "format": "password",
-            "minLength": MIN_PASSWORD_LENGTH,
-            "maxLength": MAX_PASSWORD_LENGTH,
-        },
-    ),
-    AfterValidator(_password),
-]
-DisplayName = Annotated[str, Field(max_length=100), AfterValidator(_printable)]
-
-
-class RegisterBody(BaseModel):
-    """A new account. Anything else in the body, a role for example, is ignored."""
-
-    email: Email
-    password: NewPassword
-    display_name: DisplayName | None = Field(
-        default=None, description="By default the part of the address before the @."
-    )
-
-
-class LoginBody(BaseModel):
-    """Who signs in."""
-
-    email: Annotated[str, Field(max_length=320)]
-    password: Annotated[Password, Field(max_length=1024)]
-
-
-class RefreshBody(BaseModel):
-    """The refresh token, where the client keeps it."""
-
-    refresh_token: str | None = Field(default=None, repr=False)
-
-
-class SignedInBody(BaseModel):
-    """The user and the tokens of a session."""
-
-    user_id: str
-    email: str
-    display_name: str | None
-    role: str
-    access_token: str = Field(repr=False)
-    refresh_token: str = Field(repr=False)
-    token_type: Literal["bearer"]
-    expires_in: Annotated[int, Field(description="Life of the access token in seconds.")]
-
-
-class Profile(BaseModel):
-    """The account of the caller, as it is now."""
-
-    user_id: str
-    email: str
-    display_name: str | None
-    role: str
-
-
-class SessionInfo(BaseModel):
-    """A device that is signed in."""
-
-    id: str
-    ip: str | None
-    user_agent: str | None
-    created_at: datetime
-    last_seen_at: Annotated[
-        datetime, Field(description="Moved when a token is refreshed or first used.")
-    ]
-    expires_at: Annotated[datetime, Field(description="When it ends unless it is refreshed.")]
-    current: Annotated[bool, Field(description="Whether it is the one that asks.")]
-
-
-class TokenBody(BaseModel):
-    """Answer of the token endpoint (RFC 6749 section 5.1)."""
-
-    access_token: str = Field(repr=False)
-    refresh_token: str = Field(repr=False)
-    token_type: Literal["bearer"]
-    expires_in: int
-
-
-class OAuthError(BaseModel):
-    """Refusal of the token endpoint (RFC 6749 section 5.2)."""
-
-    error: Literal["invalid_request", "invalid_grant", "unsupported_grant_type"]
-    error_description: str
-
-
-class TokenForm(BaseModel):
-    """The form of RFC 6749 sections 4.3.2 and 6."""
-
-    grant_type: Literal["password", "refresh_token"]
-    username: str | None = None
-    password: str | None = Field(default=None, json_schema_extra={"format": "password"})
-    refresh_token: str | None = None
-    scope: str | None = None
-    client_id: str | None = None
-    client_secret: str | None = Field(default=None, json_schema_extra={"format": "password"})
+_TRANSPORTS = "jwt_auth_kit_transports"
 
 
 class QuietRoute(APIRoute):
-    """A route whose 422 never repeats the input, which may hold a password."""
+    """A route whose 422 never repeats the input, which may hold a password.
+
+    Bodies over 16 KiB are refused before they are read to the end.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap FastAPI's handler."""
@@ -206,7 +94,7 @@ class QuietRoute(APIRoute):
 
         async def handle_quietly(request: Request) -> Response:
             try:
-                return await handle(request)
+                return await handle(Request(request.scope, _limited(request.receive)))
             except RequestValidationError as error:
                 problems = [_without_input(problem) for problem in error.errors()]
             except HTTPException as error:
@@ -219,7 +107,11 @@ class QuietRoute(APIRoute):
 
 
 def create_auth_router(
-    *, prefix: str = "/auth", tags: Sequence[str | Enum] = ("auth",), registration: bool = True
+    *,
+    prefix: str = "/auth",
+    tags: Sequence[str | Enum] = ("auth",),
+    registration: bool = True,
+    transport: Transport | None = None,
 ) -> APIRouter:
     """Make the router.
 
@@ -227,19 +119,35 @@ def create_auth_router(
         prefix: where the routes stand.
         tags: their tags in OpenAPI.
         registration: whether people may sign themselves up.
+        transport: the one of the installed transports that this router answers by; by default
+            the first.
     """
     router = APIRouter(
-        prefix=prefix, tags=list(tags), route_class=QuietRoute, lifespan=_install_on_start
+        prefix=prefix,
+        tags=list(tags),
+        route_class=QuietRoute,
+        lifespan=_start_with(transport),
+        dependencies=[] if transport is None else [Depends(_answer_by(transport))],
     )
+    for_credentials = error_responses(*BODY_ERRORS, TooManyAttempts, Busy, StoreUnavailable)
+    from_own_pages: dict[str, Any] = {
+        "dependencies": [Depends(require_json), Depends(require_own_page)],
+        "openapi_extra": {GUARDED: True},
+    }
     if registration:
         router.post(
             "/register",
             status_code=201,
-            responses=error_responses(EmailTaken, Busy, StoreUnavailable),
+            response_model_exclude_unset=True,
+            responses=error_responses(EmailTaken, *BODY_ERRORS, Busy, StoreUnavailable),
+            **from_own_pages,
         )(register)
-    router.post("/login", responses=error_responses(InvalidCredentials, Busy, StoreUnavailable))(
-        login
-    )
+    router.post(
+        "/login",
+        response_model_exclude_unset=True,
+        responses=error_responses(InvalidCredentials) | for_credentials,
+        **from_own_pages,
+    )(login)
     router.post(
         "/token",
         name=TOKEN_ROUTE,
@@ -247,22 +155,38 @@ def create_auth_router(
         response_model=TokenBody,
         responses={
             400: {"model": OAuthError, "description": "Refused"},
-            **error_responses(Busy, StoreUnavailable),
+            **error_responses(BodyTooLarge, TooManyAttempts, Busy, StoreUnavailable),
         },
-        openapi_extra={"requestBody": _form_schema()},
+        openapi_extra={"requestBody": FORM_SCHEMA},
     )(token)
-    router.post("/refresh", responses=error_responses(*REFRESH_ERRORS, StoreUnavailable))(refresh)
+    with_cookies: dict[str, Any] = {
+        "dependencies": [Depends(require_json)],
+        "openapi_extra": {GUARDED: True},
+    }
+    router.post(
+        "/refresh",
+        response_model_exclude_unset=True,
+        responses=error_responses(*REFRESH_ERRORS, *BODY_ERRORS, StoreUnavailable),
+        **with_cookies,
+    )(refresh)
     router.post(
         "/logout",
         status_code=204,
-        responses=error_responses(NotAuthenticated, InvalidToken, StoreUnavailable),
+        responses=error_responses(NotAuthenticated, InvalidToken, *BODY_ERRORS, StoreUnavailable),
+        **with_cookies,
     )(logout)
-    router.get("/me", responses=error_responses(*ACCESS_ERRORS, SessionRevoked, StoreUnavailable))(
-        me
-    )
     for_users = error_responses(*ACCESS_ERRORS, StoreUnavailable)
+    router.get("/me", responses=for_users | error_responses(*ACCESS_ERRORS, SessionRevoked))(me)
+    router.get("/session", responses=error_responses(StoreUnavailable))(show_session)
+    router.post(
+        "/password",
+        response_model_exclude_unset=True,
+        responses=error_responses(*ACCESS_ERRORS, InvalidCredentials) | for_credentials,
+        dependencies=[Depends(require_json)],
+    )(change_password)
     router.post("/logout-all", status_code=204, responses=for_users)(logout_all)
     router.get("/sessions", responses=for_users)(list_sessions)
+    router.delete("/sessions", status_code=204, responses=for_users)(end_other_sessions)
     router.delete(
         "/sessions/{session_id}",
         status_code=204,
@@ -271,36 +195,59 @@ def create_auth_router(
     return router
 
 
+async def require_json(request: Request) -> None:
+    """Dependency: a JSON body, or none; 415 for others."""
+    check_body_type(request)
+
+
+async def require_own_page(request: Request) -> None:
+    """Dependency: 403 where cookies are to be set and a page of another site asks for it."""
+    try:
+        _answering(request)[0].guard(request)
+    except AuthError as error:
+        await refuse(request, error)
+
+
+@public
 async def register(body: RegisterBody, request: Request, response: Response) -> SignedInBody:
     """Make an account and sign it in."""
     installation = get_installation(request)
-    signed_in = await installation.kit.register(
-        body.email,
-        body.password,
-        display_name=body.display_name,
-        client=get_client(request),
-    )
-    return _answer(installation, response, signed_in)
+    with _policy_of("password"):
+        signed_in = await installation.kit.register(
+            body.email,
+            body.password,
+            display_name=body.display_name,
+            client=installation.read_client(request),
+        )
+    return _answer(request, response, signed_in)
 
 
+@public
 async def login(body: LoginBody, request: Request, response: Response) -> SignedInBody:
     """Sign in with e-mail and password."""
     installation = get_installation(request)
-    signed_in = await installation.kit.login(body.email, body.password, client=get_client(request))
-    return _answer(installation, response, signed_in)
+    client = installation.read_client(request)
+    signed_in = await installation.kit.login(body.email, body.password, client=client)
+    # ASVS 7.2.4: the session this browser was in is over, even if it was somebody else's.
+    replaced = _find_refresh_cookie(request)
+    if replaced is not None:
+        await installation.kit.logout(replaced, "refresh", client=client)
+    return _answer(request, response, signed_in)
 
 
+@public
 async def token(request: Request) -> Response:
     """Sign in or refresh as an OAuth2 client does (RFC 6749 sections 4.3 and 6).
 
     Meant for OAuth2 client libraries and for the Authorize button of the API docs.
     """
-    # No cookie is ever set here: a form can be posted from any web site, and a cookie would
-    # sign the visitor in to the attacker's account.
-    form = await _read_form(request)
+    # No cookie is ever read or set here: a form can be posted from any web site, and a cookie
+    # would sign the visitor in to the attacker's account.
+    form = await read_form(request)
     if form is None:
-        return _refuse("invalid_request", "Send one form with each parameter once")
-    kit, client = get_installation(request).kit, get_client(request)
+        return refuse_grant("invalid_request", "Send one form with each parameter once")
+    installation = get_installation(request)
+    kit, client = installation.kit, installation.read_client(request)
     grant_type = form.get("grant_type", "")
     try:
         if grant_type == "password" and {"username", "password"} <= form.keys():
@@ -308,21 +255,15 @@ async def token(request: Request) -> Response:
         elif grant_type == "refresh_token" and "refresh_token" in form:
             signed_in = await kit.refresh(form["refresh_token"], client=client)
         elif grant_type in {"password", "refresh_token", ""}:
-            return _refuse("invalid_request", "A required parameter is missing")
+            return refuse_grant("invalid_request", "A required parameter is missing")
         else:
-            return _refuse("unsupported_grant_type", "Use password or refresh_token")
+            return refuse_grant("unsupported_grant_type", "Use password or refresh_token")
     except Unauthorized as error:
-        return _refuse("invalid_grant", error.message)
-    tokens = signed_in.tokens
-    body = TokenBody(
-        access_token=tokens.access_token,
-        refresh_token=tokens.refresh_token,
-        token_type=tokens.token_type,
-        expires_in=tokens.expires_in,
-    )
-    return JSONResponse(body.model_dump(), headers=dict(NO_STORE))
+        return refuse_grant("invalid_grant", error.message)
+    return grant(signed_in.tokens)
 
 
+@public
 async def refresh(
     request: Request, response: Response, body: RefreshBody | None = None
 ) -> SignedInBody:
@@ -332,17 +273,22 @@ async def refresh(
     same successor.
     """
     installation = get_installation(request)
-    refresh_token = _read_refresh_token(installation, request, body)
-    if refresh_token is None:
+    try:
+        credential = _read_refresh_token(request, body)
+    except AuthError as error:
+        await refuse(request, error)
+    if credential is None:
         raise NotAuthenticated
-    signed_in = await installation.kit.refresh(refresh_token, client=get_client(request))
-    return _answer(installation, response, signed_in)
+    client = installation.read_client(request)
+    signed_in = await installation.kit.refresh(credential.token, client=client)
+    return _answer(request, response, signed_in, credential.transport)
 
 
+@public
 async def logout(
     request: Request,
     response: Response,
-    access_token: Annotated[str | None, Security(get_access_token, scopes=[OPTIONAL])],
+    access: Annotated[Credential | None, Security(get_credential, scopes=[OPTIONAL])],
     body: RefreshBody | None = None,
 ) -> None:
     """End the session of the access token, of the refresh token, or of both.
@@ -350,28 +296,71 @@ async def logout(
     As in RFC 7009 section 2.2, a token that is not valid any more is no error.
     """
     installation = get_installation(request)
-    refresh_token = _read_refresh_token(installation, request, body)
-    if access_token is None and refresh_token is None:
-        raise NotAuthenticated
-    client = get_client(request)
+    client = installation.read_client(request)
+    try:
+        refresh_token = _read_refresh_token(request, body)
+        sent = [credential for credential in (refresh_token, access) if credential is not None]
+        if not sent:
+            await _leave(request, response)
+    except AuthError as error:
+        await refuse(request, error)
     if refresh_token is not None:
-        await installation.kit.logout(refresh_token, "refresh", client=client)
-    if access_token is not None:
-        await installation.kit.logout(access_token, "access", client=client)
-    for transport in installation.transports:
-        transport.clear(response)
+        await installation.kit.logout(refresh_token.token, "refresh", client=client)
+    if access is not None:
+        await installation.kit.logout(access.token, "access", client=client)
+    for credential in sent:
+        credential.transport.clear(response)
 
 
 async def me(user: UserDep, request: Request, response: Response) -> Profile:
     """Show the caller's account."""
     response.headers.update(NO_STORE)
-    account = await get_installation(request).kit.get_user(user.id)
-    return Profile(
-        user_id=str(account.id),
-        email=account.email,
-        display_name=account.display_name,
-        role=account.role,
-    )
+    return _profile(await get_installation(request).kit.get_user(user.id))
+
+
+@public
+async def show_session(
+    request: Request,
+    response: Response,
+    access: Annotated[
+        Credential | None, Security(get_credential_if_any, scopes=[OPTIONAL, LENIENT])
+    ],
+) -> SessionBody:
+    """Tell who is signed in; nobody is no error, so a page can ask this first.
+
+    It changes nothing: where the access token is over and the refresh token is not,
+    ``expires_in`` is 0 and ``user`` null until the page has refreshed.
+    """
+    response.headers.update(NO_STORE)
+    kit = get_installation(request).kit
+    if access is not None:
+        try:
+            user = await kit.authenticate(access.token)
+            account = await kit.get_user(user.id)
+        except InvalidToken:
+            pass
+        else:
+            return SessionBody(user=_profile(account), expires_in=kit.seconds_left(user))
+    refresh_token = _find_refresh_cookie(request)
+    if refresh_token is not None and await kit.is_refreshable(refresh_token):
+        return SessionBody(user=None, expires_in=0)
+    return SessionBody(user=None, expires_in=None)
+
+
+async def change_password(
+    body: PasswordBody, user: UserDep, request: Request, response: Response
+) -> SignedInBody:
+    """Change the caller's password; every other session ends, this one goes on as a new one."""
+    installation = get_installation(request)
+    with _policy_of("new_password"):
+        signed_in = await installation.kit.change_password(
+            user.id,
+            body.current_password,
+            body.new_password,
+            client=installation.read_client(request),
+        )
+    sent = installation.read_access_token(request)
+    return _answer(request, response, signed_in, None if sent is None else sent.transport)
 
 
 async def list_sessions(user: UserDep, request: Request, response: Response) -> list[SessionInfo]:
@@ -392,94 +381,146 @@ async def list_sessions(user: UserDep, request: Request, response: Response) -> 
     ]
 
 
+async def end_other_sessions(user: UserDep, request: Request) -> None:
+    """End all of the caller's sessions but this one."""
+    installation = get_installation(request)
+    await installation.kit.end_other_sessions(user, client=installation.read_client(request))
+
+
 async def end_session(session_id: str, user: UserDep, request: Request) -> None:
     """End one of the caller's sessions, on a lost phone for example."""
-    kit = get_installation(request).kit
-    if not await kit.end_session(user.id, session_id, client=get_client(request)):
+    installation = get_installation(request)
+    client = installation.read_client(request)
+    if not await installation.kit.end_session(user.id, session_id, client=client):
         raise SessionNotFound
 
 
 async def logout_all(user: UserDep, request: Request, response: Response) -> None:
     """End all of the caller's sessions, this one included."""
     installation = get_installation(request)
-    await installation.kit.logout_all(user.id, client=get_client(request))
-    for transport in installation.transports:
-        transport.clear(response)
+    await installation.kit.logout_all(user.id, client=installation.read_client(request))
+    sent = installation.read_access_token(request)
+    if sent is not None:
+        sent.transport.clear(response)
 
 
-def get_client(request: Request) -> Client:
-    """Tell where *request* came from, for the audit trail."""
-    user_agent = "".join(filter(str.isprintable, request.headers.get("user-agent", "")))
-    return Client(
-        ip=request.client.host[:MAX_IP_LENGTH] if request.client else None,
-        user_agent=user_agent[:MAX_USER_AGENT_LENGTH] or None,
-    )
+def _start_with(
+    transport: Transport | None,
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        """Find a wrong configuration at the start, and finish writes at the end."""
+        installation = ensure_installed(app)
+        if transport is not None and transport not in installation.transports:
+            raise ConfigurationError(
+                "create_auth_router(transport=...) needs one of the transports that "
+                "install(app, kit, transports=[...]) was given."
+            )
+        check_app(app)
+        try:
+            yield
+        finally:
+            await installation.kit.aclose()
+
+    return lifespan
 
 
-@asynccontextmanager
-async def _install_on_start(app: FastAPI) -> AsyncIterator[None]:
-    """Find a wrong configuration at the start, and finish writes at the end."""
-    installation = ensure_installed(app)
-    try:
-        yield
-    finally:
-        await installation.kit.aclose()
+def _answer_by(transport: Transport) -> Callable[[Request], Coroutine[Any, Any, None]]:
+    async def choose_transport(request: Request) -> None:
+        setattr(request.state, _TRANSPORTS, (transport,))
+
+    return choose_transport
 
 
-def _answer(installation: Installation, response: Response, signed_in: SignedIn) -> SignedInBody:
+def _answering(request: Request) -> Sequence[Transport]:
+    """Return the transports of the router that *request* came to; the first answers logins."""
+    transports: Sequence[Transport] | None = getattr(request.state, _TRANSPORTS, None)
+    return transports or get_installation(request).transports
+
+
+def _answer(
+    request: Request,
+    response: Response,
+    signed_in: SignedIn,
+    transport: Transport | None = None,
+) -> SignedInBody:
+    """Give the tokens by *transport*, the way the client's own token came."""
+    transport = transport or _answering(request)[0]
     response.headers.update(NO_STORE)
-    installation.transports[0].write(response, signed_in)
-    user, tokens = signed_in.user, signed_in.tokens
+    transport.write(response, signed_in)
+    profile, tokens = _profile(signed_in.user).model_dump(), signed_in.tokens
+    if transport.cookie_name is not None:
+        return SignedInBody(**profile, expires_in=tokens.expires_in)
     return SignedInBody(
-        user_id=str(user.id),
-        email=user.email,
-        display_name=user.display_name,
-        role=user.role,
+        **profile,
+        expires_in=tokens.expires_in,
         access_token=tokens.access_token,
         refresh_token=tokens.refresh_token,
         token_type=tokens.token_type,
-        expires_in=tokens.expires_in,
     )
 
 
-def _read_refresh_token(
-    installation: Installation, request: Request, body: RefreshBody | None
-) -> str | None:
+async def _leave(request: Request, response: Response) -> None:
+    """Log out a client without tokens: its cookies may have ended before it did."""
+    transport = _answering(request)[0]
+    if transport.cookie_name is None:
+        raise NotAuthenticated
+    transport.guard(request)
+    transport.clear(response)
+
+
+def _read_refresh_token(request: Request, body: RefreshBody | None) -> Credential | None:
     sent = None if body is None else body.refresh_token
-    for transport in installation.transports:
+    for transport in _answering(request):
         refresh_token = transport.read_refresh_token(request, sent)
         if refresh_token is not None:
-            return refresh_token
+            return Credential(refresh_token, transport)
     return None
 
 
-async def _read_form(request: Request) -> dict[str, str] | None:
-    """Read an urlencoded form; None if it is none, too long, or repeats a parameter."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/x-www-form-urlencoded":
+def _find_refresh_cookie(request: Request) -> str | None:
+    try:
+        credential = _read_refresh_token(request, None)
+    except InvalidToken:
         return None
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_FORM_BYTES:
-            return None
-    pairs = parse_qsl(body.decode("ascii", "replace"), keep_blank_values=True)
-    form = dict(pairs)
-    return form if len(form) == len(pairs) else None
+    return None if credential is None else credential.token
 
 
-def _refuse(error: str, description: str) -> Response:
-    body = {"error": error, "error_description": description}
-    return JSONResponse(body, status_code=400, headers=dict(NO_STORE))
+def _profile(account: User) -> Profile:
+    return Profile(
+        user_id=str(account.id),
+        email=account.email,
+        display_name=account.display_name,
+        role=account.role,
+    )
+
+
+@contextmanager
+def _policy_of(field: str) -> Iterator[None]:
+    """Make a refusal of the password policy the 422 of a body's *field*."""
+    try:
+        yield
+    except WeakPassword as error:
+        problem = {"type": "weak_password", "loc": ("body", field), "msg": f"Not accepted: {error}"}
+        raise RequestValidationError([problem]) from None
+
+
+def _limited(receive: Receive) -> Receive:
+    received = 0
+
+    async def receive_some() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > MAX_BODY_BYTES:
+            raise BodyTooLarge
+        return message
+
+    return receive_some
 
 
 def _without_input(problem: dict[str, Any]) -> dict[str, Any]:
     return {name: problem[name] for name in ("type", "loc", "msg")}
-
-
-def _form_schema() -> dict[str, Any]:
-    content = {"application/x-www-form-urlencoded": {"schema": TokenForm.model_json_schema()}}
-    return {"required": True, "content": content}
 
 
 auth_router = create_auth_router()

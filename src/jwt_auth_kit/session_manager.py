@@ -4,7 +4,7 @@ import asyncio
 import hmac
 import logging
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -41,6 +41,10 @@ class SignedIn:
     user: User
     session_id: str
     tokens: TokenPair
+    refresh_expires_in: int
+    """Seconds until the session ends if nothing refreshes it."""
+    refresh_is_new: bool = True
+    """False where the client holds this refresh token already."""
 
 
 class SessionManager:
@@ -52,6 +56,7 @@ class SessionManager:
         jwt: makes and verifies tokens.
         settings: lives and the reuse window.
         audit: is told what happens.
+        scopes: tells which scopes a user's access tokens get.
         clock: tells the moment.
     """
 
@@ -63,6 +68,7 @@ class SessionManager:
         jwt: JWTManager,
         settings: AuthSettings,
         audit: AuditTrail,
+        scopes: Callable[[User], Collection[str]] | None,
         clock: Callable[[], datetime],
     ) -> None:
         self._users = users
@@ -70,6 +76,7 @@ class SessionManager:
         self._jwt = jwt
         self._settings = settings
         self._audit = audit
+        self._scopes = scopes
         self._now = clock
         keep = settings.access_ttl + settings.leeway + CLOCK_SKEW
         self._revocations = RevocationFeed(keep=keep)
@@ -121,6 +128,18 @@ class SessionManager:
                 return await self._answer(user, stored, decision, refresh_token, client)
             await _let_others_finish(attempt)
         raise StoreUnavailable
+
+    async def is_refreshable(self, refresh_token: str) -> bool:
+        """Tell whether a refresh would succeed now; nothing is changed."""
+        try:
+            claims = self._verify(refresh_token)
+            stored = await self._read_genuine(claims)
+        except InvalidToken:
+            return False
+        user = await self._users.get_by_id(claims["sub"])
+        outcome = self._decide(stored, claims["gen"]).outcome
+        is_refused = outcome in {Outcome.DEAD, Outcome.REUSE}
+        return user is not None and user.is_active and not is_refused
 
     async def check(self, claims: Claims) -> None:
         """Let a verified access token pass, and note that its generation is in use.
@@ -266,6 +285,7 @@ class SessionManager:
         user_data = {
             "user_id": str(user.id),
             "role": user.role,
+            "scope": "" if self._scopes is None else " ".join(sorted(self._scopes(user))),
             **{name: getattr(user, name, None) for name in self._jwt.profile_claims},
         }
         life = min(self._settings.access_ttl, session.ends_at - self._now())
@@ -274,7 +294,13 @@ class SessionManager:
             refresh_token=refresh_token or self._jwt.create_session_refresh_token(session),
             expires_in=max(0, int(life.total_seconds())),
         )
-        return SignedIn(user=user, session_id=session.id, tokens=tokens)
+        return SignedIn(
+            user=user,
+            session_id=session.id,
+            tokens=tokens,
+            refresh_expires_in=max(0, int((session.ends_at - self._now()).total_seconds())),
+            refresh_is_new=refresh_token is None,
+        )
 
     def _is_past(self, session: Session) -> bool:
         return session.revoked_at is None and session.ends_at <= self._now()

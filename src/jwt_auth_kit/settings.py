@@ -1,11 +1,12 @@
 """Settings from the environment: JWT_SECRET_KEY, JWT_ACCESS_TTL and the rest."""
 
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Ge, Le
 from pydantic import BeforeValidator, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from .errors import ConfigurationError
 
@@ -22,6 +23,14 @@ def _seconds(value: Any) -> Any:
         return value
 
 
+def _split(value: Any) -> Any:
+    """Let the environment say "10.0.0.1, 10.1.0.0/16"."""
+    if not isinstance(value, str):
+        return value
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+Network = IPv4Network | IPv6Network
 Span = Annotated[timedelta, BeforeValidator(_seconds)]
 Life = Annotated[Span, Ge(timedelta(seconds=1)), Le(timedelta(days=3650))]
 
@@ -83,6 +92,10 @@ class AuthSettings(BaseSettings):
     leeway: Annotated[Span, Ge(timedelta(0)), Le(timedelta(minutes=5))] = timedelta(0)
     """Extra time granted to ``exp``, for clocks that differ between machines."""
 
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)] = ()
+    """Addresses or networks of the proxies in front of the application, separated by commas;
+    only from them X-Forwarded-For is believed."""
+
     def __init__(self, **values: Any) -> None:
         unknown = {name for name in values if not name.startswith("_")} - type(
             self
@@ -103,10 +116,19 @@ class AuthSettings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _nobody_else_is_a_proxy(self) -> Self:
+        if any(network.prefixlen == 0 for network in self.trusted_proxies):
+            raise ConfigurationError(
+                "JWT_TRUSTED_PROXIES holds every address there is, so clients could choose "
+                "theirs; name the proxies."
+            )
+        return self
+
 
 def _explain(error: ValidationError) -> str:
     problems = [
-        f"JWT_{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg']}"
+        f"JWT_{'_'.join(map(str, problem['loc'][:1])).upper()}: {problem['msg']}"
         for problem in error.errors(include_input=False, include_url=False, include_context=False)
     ]
     return "; ".join(problems)

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from typing import Any, Literal, NotRequired, TypedDict, cast
 
 from .errors import ConfigurationError, ExpiredToken, InvalidToken, WrongTokenType
@@ -21,17 +22,23 @@ HEADER_TYPES: Mapping[TokenType, str] = {"access": "at+jwt", "refresh": "rt+jwt"
 
 PROFILE_CLAIMS = ("email", "display_name")
 MAX_TOKEN_LENGTH = 8192
+MAX_HEADER_LENGTH = 1024  # read before anything is known about who sent it
+MAX_DEPTH = 16
 MAX_REMEMBERED = 4096
 CLOCK_SKEW = timedelta(seconds=30)
 """A token may come from a machine whose clock is ahead by this much."""
 
-TEXT_CLAIMS = ("sid", "role", "email", "display_name")
-COUNT_CLAIMS = ("gen", "ep", "auth_time", "nbf")
+TEXT_CLAIMS = ("sid", "role", "scope", "email", "display_name")
+TIME_CLAIMS = ("auth_time", "nbf")
+COUNT_CLAIMS = ("gen", "ep")
 MAX_INTEGER = 2**53  # beyond it JSON readers disagree (RFC 8259 section 6)
+MAX_TIME = 253_402_300_800  # the year 10000, which no datetime can hold
 
 _SHAPE = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+_BRACKET = re.compile(r"[\[\]{}]")
 _RESERVED = frozenset(
-    "iss sub aud exp nbf iat jti sid gen ep auth_time token_type role".split()  # noqa: SIM905
+    "iss sub aud exp nbf iat jti sid gen ep auth_time token_type role scope".split()  # noqa: SIM905
 )
 
 
@@ -53,6 +60,8 @@ class Claims(TypedDict):
     role: NotRequired[str]
     email: NotRequired[str]
     display_name: NotRequired[str]
+    scope: NotRequired[str]
+    """Scopes, separated by spaces (RFC 8693 section 4.2)."""
     iss: NotRequired[str]
     aud: NotRequired[str | list[str]]
 
@@ -64,6 +73,7 @@ class UserData(TypedDict):
     email: NotRequired[str | None]
     display_name: NotRequired[str | None]
     role: NotRequired[str]
+    scope: NotRequired[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +156,8 @@ class JWTManager:
             claims["auth_time"] = int(session.auth_time.timestamp())
             expires_at = min(expires_at, session.ends_at)
         claims["exp"] = int(expires_at.timestamp())
+        if user_data.get("scope"):
+            claims["scope"] = user_data["scope"]
         for name in self.profile_claims:
             if user_data.get(name) is not None:
                 claims[name] = user_data[name]
@@ -228,7 +240,7 @@ class JWTManager:
         """
         known = self._verified.get(token) if token_type == "access" else None
         if known is not None:
-            self._check_time(known, allow_expired=allow_expired)
+            self.check_time(known, allow_expired=allow_expired)
             return known.copy()
         header, payload = self._read_verified(token)
         claims = _object(payload)
@@ -236,7 +248,7 @@ class JWTManager:
         if header.get("typ") != HEADER_TYPES[token_type] or claims["token_type"] != token_type:
             raise WrongTokenType
         self._check_audience(claims)
-        self._check_time(claims, allow_expired=allow_expired)
+        self.check_time(claims, allow_expired=allow_expired)
         verified = cast("Claims", claims)
         if token_type == "access":
             self._remember(token, verified)
@@ -260,6 +272,8 @@ class JWTManager:
             raise InvalidToken
         signing_input, _, signature_part = token.rpartition(".")
         header_part, _, payload_part = signing_input.partition(".")
+        if len(header_part) > MAX_HEADER_LENGTH:
+            raise InvalidToken
         header, payload = _object(_bytes(header_part)), _bytes(payload_part)
         self._key_for(header).verify(signing_input.encode(), _bytes(signature_part))
         return header, payload
@@ -289,7 +303,13 @@ class JWTManager:
         ):
             raise InvalidToken
 
-    def _check_time(self, claims: Mapping[str, Any], *, allow_expired: bool) -> None:
+    def check_time(self, claims: Mapping[str, Any], *, allow_expired: bool = False) -> None:
+        """Let *claims* of a verified token pass whose time has come and is not over.
+
+        Raises:
+            ExpiredToken: it is over.
+            InvalidToken: it has not come.
+        """
         now = self.now().timestamp()
         latest = now + max(CLOCK_SKEW, self.leeway).total_seconds()
         if claims["iat"] > latest or claims.get("nbf", 0) > latest:
@@ -324,14 +344,27 @@ def _bytes(part: str) -> bytes:
     return decoded
 
 
-def _object(text: bytes) -> dict[str, Any]:
+def _object(part: bytes) -> dict[str, Any]:
     try:
-        value = _DECODER.decode(text.decode())
-    except (ValueError, RecursionError):
+        text = part.decode()
+        _check_depth(text)
+        value = _DECODER.decode(text)
+        if "\\u" in text:
+            _ENCODER.encode(value).encode()  # half a surrogate pair would break whoever writes it
+    except ValueError:
         raise InvalidToken from None
     if not isinstance(value, dict):
         raise InvalidToken
     return value
+
+
+def _check_depth(text: str) -> None:
+    # How deep a parser can go depends on the interpreter and on who calls it; this does not.
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
+    steps = (1 if bracket in "[{" else -1 for bracket in _BRACKET.findall(_QUOTED.sub("", text)))
+    if max(accumulate(steps), default=0) > MAX_DEPTH:
+        raise ValueError("nested too deeply")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -350,14 +383,19 @@ def _check_types(claims: Mapping[str, Any]) -> None:
     """Require the claims every token has; JSON may hold anything under any name."""
     texts = [claims.get(name) for name in ("sub", "jti", "token_type")]
     texts += [claims[name] for name in TEXT_CLAIMS if name in claims]
-    counts = [claims.get(name) for name in ("exp", "iat")]
-    counts += [claims[name] for name in COUNT_CLAIMS if name in claims]
-    if not all(isinstance(text, str) for text in texts) or not all(map(_is_count, counts)):
+    times = [claims.get(name) for name in ("exp", "iat")]
+    times += [claims[name] for name in TIME_CLAIMS if name in claims]
+    counts = [claims[name] for name in COUNT_CLAIMS if name in claims]
+    if (
+        not all(isinstance(text, str) for text in texts)
+        or not all(_is_count(time, MAX_TIME) for time in times)
+        or not all(_is_count(count, MAX_INTEGER) for count in counts)
+    ):
         raise InvalidToken
 
 
-def _is_count(value: Any) -> bool:
-    return type(value) is int and 0 <= value < MAX_INTEGER
+def _is_count(value: Any, end: int) -> bool:
+    return type(value) is int and 0 <= value < end
 
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)

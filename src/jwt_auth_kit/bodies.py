@@ -1,0 +1,117 @@
+"""The JSON bodies of the router's requests and answers."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from unicodedata import category
+
+from pydantic import AfterValidator, BaseModel, Field
+from pydantic_core import PydanticCustomError
+
+from .emails import MAX_EMAIL_LENGTH, check_email
+
+MAX_SENT_LENGTH = 1024
+"""Characters of a password or a token that are looked at; new passwords have fewer."""
+
+CONTROL = {"Cc", "Cs", "Co", "Cn", "Zl", "Zp"}
+BIDI_CONTROLS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+
+def _email(value: str) -> str:
+    try:
+        return check_email(value)
+    except ValueError:
+        raise PydanticCustomError("email", "Not a valid e-mail address") from None
+
+
+def _printable(value: str) -> str:
+    # Joiners are letters' neighbours in Persian and in emoji; what turns the direction of the
+    # text around is for deceiving.
+    if any(category(sign) in CONTROL or sign in BIDI_CONTROLS for sign in value):
+        raise PydanticCustomError("not_printable", "Must not hold control characters")
+    return value
+
+
+Email = Annotated[
+    str,
+    Field(max_length=MAX_EMAIL_LENGTH, json_schema_extra={"format": "email"}),
+    AfterValidator(_email),
+]
+Password = Annotated[
+    str, Field(repr=False, max_length=MAX_SENT_LENGTH, json_schema_extra={"format": "password"})
+]
+DisplayName = Annotated[str, Field(max_length=100), AfterValidator(_printable)]
+
+
+class RegisterBody(BaseModel):
+    """A new account. Anything else in the body, a role for example, is ignored."""
+
+    email: Email
+    password: Password
+    display_name: DisplayName | None = Field(
+        default=None, description="By default the part of the address before the @."
+    )
+
+
+class LoginBody(BaseModel):
+    """Who signs in."""
+
+    email: Annotated[str, Field(max_length=MAX_EMAIL_LENGTH)]
+    password: Password
+
+
+class PasswordBody(BaseModel):
+    """A change of password."""
+
+    current_password: Password
+    new_password: Password
+
+
+class RefreshBody(BaseModel):
+    """The refresh token, where the client keeps it."""
+
+    refresh_token: str | None = Field(default=None, repr=False)
+
+
+class Profile(BaseModel):
+    """The account of the caller, as it is now."""
+
+    user_id: str
+    email: str
+    display_name: str | None
+    role: str
+
+
+class SignedInBody(Profile):
+    """The user and the tokens of a session; where cookies carry the tokens, they are left out."""
+
+    expires_in: Annotated[int, Field(description="Life of the access token in seconds.")]
+    access_token: str = Field(default="", repr=False)
+    refresh_token: str = Field(default="", repr=False)
+    token_type: Literal["bearer"] = "bearer"
+
+
+TOKEN_FIELDS = ("access_token", "refresh_token", "token_type")
+
+
+class SessionBody(BaseModel):
+    """Who is signed in, if anybody."""
+
+    user: Profile | None
+    expires_in: Annotated[
+        int | None,
+        Field(description="Seconds the access token still lives. 0: refresh first. null: sign in."),
+    ]
+
+
+class SessionInfo(BaseModel):
+    """A device that is signed in."""
+
+    id: str
+    ip: str | None
+    user_agent: str | None
+    created_at: datetime
+    last_seen_at: Annotated[
+        datetime, Field(description="Moved when a token is refreshed or first used.")
+    ]
+    expires_at: Annotated[datetime, Field(description="When it ends unless it is refreshed.")]
+    current: Annotated[bool, Field(description="Whether it is the one that asks.")]

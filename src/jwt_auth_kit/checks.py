@@ -1,0 +1,171 @@
+"""What is wrong with an application's set-up: refused or logged at the start, told by doctor."""
+
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from .dependencies import Installation, ensure_installed
+from .errors import ConfigurationError
+from .kit import AuthKit
+from .passwords import Argon2Hasher
+from .stores.memory import MemoryTokenStore, MemoryUserStore
+from .transports import CookieTransport
+
+logger = logging.getLogger("jwt_auth_kit")
+
+Level = Literal["error", "warning", "advice"]
+
+STRANGER = "https://stranger.invalid"
+ADVISED_ACCESS_TTL = timedelta(minutes=15)
+ADVISED_PASSWORD_LENGTH = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something about the set-up, with what to do about it."""
+
+    level: Level
+    subject: str
+    message: str
+
+
+def check_app(app: FastAPI) -> None:
+    """Log what is unwise about *app* and its kit.
+
+    Raises:
+        ConfigurationError: it must not run like that; the message says what to change.
+    """
+    for finding in find_problems(app):
+        if finding.level == "error":
+            raise ConfigurationError(finding.message)
+        if finding.level == "warning" and finding.subject != "memory":  # the kit has said that
+            logger.warning("%s", finding.message)
+
+
+def find_problems(app: FastAPI) -> list[Finding]:
+    """Return what is wrong with *app* and what could be better, the worst first."""
+    installation = ensure_installed(app)
+    found = [
+        *_about_cors(app, installation),
+        *_about_cookies(installation),
+        *_about_kit(installation.kit),
+        *_about_memory(installation.kit),
+    ]
+    if app.debug:
+        found.append(
+            Finding("warning", "debug", "FastAPI(debug=True) shows strangers your stack traces.")
+        )
+    order: list[Level] = ["error", "warning", "advice"]
+    return sorted(found, key=lambda finding: order.index(finding.level))
+
+
+def _cookies(installation: Installation) -> list[CookieTransport]:
+    return [each for each in installation.transports if isinstance(each, CookieTransport)]
+
+
+def _about_cors(app: FastAPI, installation: Installation) -> Iterator[Finding]:
+    cookies = _cookies(installation)
+    for middleware in app.user_middleware:
+        kind: object = middleware.cls
+        options: dict[str, Any] = dict(middleware.kwargs)
+        if kind is not CORSMiddleware or not options.get("allow_credentials"):
+            continue
+        if cookies and _allows_strangers(options):
+            yield Finding(
+                "error",
+                "cors",
+                "CORSMiddleware lets every web site read what your users' cookies open. Name "
+                'the origins: allow_origins=["https://app.example.com"].',
+            )
+        untrusted = [
+            origin
+            for origin in options.get("allow_origins", ())
+            if origin not in {"*", "null"} and any(not each.trusts(origin) for each in cookies)
+        ]
+        if untrusted:
+            yield Finding(
+                "warning",
+                "cors",
+                f"CORSMiddleware lets {', '.join(untrusted)} send cookies, but CookieTransport "
+                "refuses its changes. Add it to trusted_origins.",
+            )
+
+
+def _allows_strangers(options: dict[str, Any]) -> bool:
+    pattern = options.get("allow_origin_regex")
+    is_matched = pattern is not None and re.fullmatch(pattern, STRANGER) is not None
+    return is_matched or not {"*", "null"}.isdisjoint(options.get("allow_origins", ()))
+
+
+def _about_cookies(installation: Installation) -> Iterator[Finding]:
+    for transport in _cookies(installation):
+        if not transport.is_secure:
+            yield Finding(
+                "warning",
+                "cookies",
+                "Cookies travel without HTTPS and the __Host- prefix. Leave out secure=False.",
+            )
+        if transport.is_cross_site:
+            yield Finding(
+                "advice",
+                "cookies",
+                "SameSite=None lets other sites send the cookies; only the origin check is left. "
+                "Serve pages and API from one site if you can.",
+            )
+
+
+def _about_kit(kit: AuthKit) -> Iterator[Finding]:
+    if isinstance(kit.passwords.hasher, Argon2Hasher) and kit.passwords.hasher.is_weak:
+        yield Finding(
+            "warning", "passwords", "Argon2Hasher.weak_for_tests() makes hashes that are guessed."
+        )
+    if kit.settings.when_stale == "allow":
+        yield Finding(
+            "warning",
+            "revocation",
+            "JWT_WHEN_STALE=allow lets revoked tokens pass while the store is away.",
+        )
+    if kit.settings.reuse_window == timedelta(0):
+        yield Finding(
+            "warning",
+            "sessions",
+            "JWT_REUSE_WINDOW=0 signs honest users out when two tabs refresh at once.",
+        )
+    if kit.settings.access_ttl > ADVISED_ACCESS_TTL:
+        yield Finding(
+            "advice",
+            "tokens",
+            f"Access tokens live {kit.settings.access_ttl}; a stolen one is good as long. "
+            "JWT_ACCESS_TTL=900 is usual.",
+        )
+    if kit.password_policy.min_length < ADVISED_PASSWORD_LENGTH:
+        yield Finding(
+            "advice",
+            "passwords",
+            f"Passwords may have {kit.password_policy.min_length} characters. Without a second "
+            f"factor ask for {ADVISED_PASSWORD_LENGTH}: "
+            f"AuthKit(password_policy=PasswordPolicy(min_length={ADVISED_PASSWORD_LENGTH})).",
+        )
+
+
+def _about_memory(kit: AuthKit) -> Iterator[Finding]:
+    if isinstance(kit.users, MemoryUserStore) or isinstance(kit.tokens, MemoryTokenStore):
+        yield Finding(
+            "warning",
+            "memory",
+            "Accounts or sessions live in memory: a restart loses them and other processes do "
+            "not see them. Choose a store: SQLAlchemyUserStore, SQLAlchemyTokenStore.",
+        )
+    elif not kit.throttle.is_shared:
+        yield Finding(
+            "advice",
+            "throttle",
+            "Each process counts guesses of passwords for itself. With several processes use "
+            'AuthKit(throttle=LoginThrottle("redis://...")).',
+        )

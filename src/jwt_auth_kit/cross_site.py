@@ -1,0 +1,103 @@
+"""The guard against requests that another web site makes a browser send."""
+
+from collections.abc import Collection
+
+from starlette.requests import HTTPConnection
+
+from .errors import ConfigurationError, CrossSiteRequest, NotJSON
+
+JSON = "application/json"
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+HTTP_SCHEMES = {"ws": "http", "wss": "https"}
+
+
+def check_origin(
+    connection: HTTPConnection, *, has_cookies: bool, trusted_origins: Collection[str] = ()
+) -> None:
+    """Let a request pass that a page of our own origin, or of a trusted one, made.
+
+    Args:
+        connection: the request; one that changes nothing (GET) passes, a WebSocket does not.
+        has_cookies: whether it carries cookies of ours.
+        trusted_origins: other origins whose pages may act for the user.
+
+    Raises:
+        CrossSiteRequest: a page of another origin made it, or nothing tells which.
+    """
+    if connection.scope.get("method") in SAFE_METHODS:
+        return
+    # Browsers attach cookies to whatever any page sends, so a form on a strange site could act
+    # for the user, or sign her in to the attacker's account. These headers are the browser's
+    # own; a page can neither set nor drop them (OWASP CSRF cheat sheet, "Fetch Metadata").
+    origin, site = _header(connection, "origin"), _header(connection, "sec-fetch-site")
+    if origin is not None and origin in trusted_origins:
+        return
+    if site is not None:
+        is_own = site in {"same-origin", "none"}
+    elif origin is not None:
+        is_own = origin == own_origin(connection)  # never true for "null"
+    else:
+        is_own = not has_cookies  # no browser; with cookies we do not take its word
+    if not is_own:
+        raise CrossSiteRequest
+
+
+def check_body_type(connection: HTTPConnection, accepted: Collection[str] = (JSON,)) -> None:
+    """Let a request pass that has no body, or one of an *accepted* media type.
+
+    Forms can send three media types to any site without asking (no CORS preflight); JSON is
+    none of them.
+
+    Raises:
+        NotJSON: the body is of another type, or of none.
+    """
+    if connection.scope.get("method") in SAFE_METHODS:
+        return
+    content_type = connection.headers.get("content-type")
+    if content_type is None:
+        if _has_body(connection):
+            raise NotJSON
+        return
+    media_type = content_type.partition(";")[0].strip().lower()
+    is_json = media_type.startswith("application/") and media_type.endswith("+json")
+    if media_type not in accepted and not (is_json and JSON in accepted):
+        raise NotJSON
+
+
+def own_origin(connection: HTTPConnection) -> str:
+    """Return the origin of the request's own URL as browsers write it (RFC 6454 section 6)."""
+    scheme = connection.url.scheme
+    scheme = HTTP_SCHEMES.get(scheme, scheme)
+    host = connection.headers.get("host", "").lower()
+    return f"{scheme}://{host.removesuffix(DEFAULT_PORTS.get(scheme, ''))}"
+
+
+def check_trusted_origins(origins: Collection[str]) -> frozenset[str]:
+    """Return *origins* as a set.
+
+    Raises:
+        ConfigurationError: one is not written as browsers write it.
+    """
+    if isinstance(origins, str):
+        raise ConfigurationError(f"trusted_origins is a list: [{origins!r}].")
+    for origin in origins:
+        scheme, separator, host = origin.partition("://")
+        is_plain = separator and host and not set(host) & set("/*?#@ ") and origin.islower()
+        if scheme not in DEFAULT_PORTS or not is_plain or host.endswith(DEFAULT_PORTS[scheme]):
+            raise ConfigurationError(
+                f"{origin!r} is no origin; write it as a browser does: https://app.example.com, "
+                "without a path, a slash at the end, a wildcard or the default port."
+            )
+    return frozenset(origins)
+
+
+def _header(connection: HTTPConnection, name: str) -> str | None:
+    """Return a header; one that is there twice becomes a value that matches nothing."""
+    values = connection.headers.getlist(name)
+    return ", ".join(values) if values else None
+
+
+def _has_body(connection: HTTPConnection) -> bool:
+    headers = connection.headers
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"

@@ -1,0 +1,77 @@
+"""The form of an OAuth2 token endpoint and its answers (RFC 6749 sections 4.3, 5 and 6)."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+from urllib.parse import parse_qsl
+
+from fastapi import Request, Response
+from pydantic import BaseModel, Field
+from starlette.responses import JSONResponse
+
+from .tokens import TokenPair
+from .transports import NO_STORE
+
+FORM = "application/x-www-form-urlencoded"
+
+
+class TokenForm(BaseModel):
+    """The form of RFC 6749 sections 4.3.2 and 6."""
+
+    grant_type: Literal["password", "refresh_token"]
+    username: str | None = None
+    password: str | None = Field(default=None, json_schema_extra={"format": "password"})
+    refresh_token: str | None = None
+    scope: str | None = None
+    client_id: str | None = None
+    client_secret: str | None = Field(default=None, json_schema_extra={"format": "password"})
+
+
+class TokenBody(BaseModel):
+    """Answer of the token endpoint (RFC 6749 section 5.1)."""
+
+    access_token: str = Field(repr=False)
+    refresh_token: str = Field(repr=False)
+    token_type: Literal["bearer"]
+    expires_in: int
+
+
+class OAuthError(BaseModel):
+    """Refusal of the token endpoint (RFC 6749 section 5.2)."""
+
+    error: Literal["invalid_request", "invalid_grant", "unsupported_grant_type"]
+    error_description: str
+
+
+FORM_SCHEMA: Mapping[str, Any] = {
+    "required": True,
+    "content": {FORM: {"schema": TokenForm.model_json_schema()}},
+}
+"""The request body as OpenAPI documents it."""
+
+
+async def read_form(request: Request) -> dict[str, str] | None:
+    """Read an urlencoded form; None if it is none, or repeats a parameter."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != FORM:
+        return None
+    body = await request.body()
+    pairs = parse_qsl(body.decode("ascii", "replace"), keep_blank_values=True)
+    form = dict(pairs)
+    return form if len(form) == len(pairs) else None
+
+
+def grant(tokens: TokenPair) -> Response:
+    """Answer with tokens."""
+    body = TokenBody(
+        access_token=tokens.access_token,
+        refresh_token=tokens.refresh_token,
+        token_type=tokens.token_type,
+        expires_in=tokens.expires_in,
+    )
+    return JSONResponse(body.model_dump(), headers=dict(NO_STORE))
+
+
+def refuse_grant(error: str, description: str) -> Response:
+    """Answer with an error."""
+    body = {"error": error, "error_description": description}
+    return JSONResponse(body, status_code=400, headers=dict(NO_STORE))

@@ -1,0 +1,322 @@
+"""Deny by default: every route of an application requires a user unless it is marked public."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from fastapi import Depends, FastAPI, Request, WebSocket, routing
+from fastapi.encoders import jsonable_encoder
+from fastapi.routing import APIRoute
+from fastapi.security import SecurityScopes
+from starlette.requests import HTTPConnection
+from starlette.routing import BaseRoute, Host, Match, Mount, Route, Router, WebSocketRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .dependencies import ensure_installed, get_current_user, get_installation
+from .errors import AuthError, ConfigurationError
+from .openapi import OPTIONAL, SCHEME_NAME, complete_openapi
+
+EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
+
+FlatRoute = Any
+"""A BaseRoute, or what FastAPI shows in its place where the route is one of an included router."""
+
+_MARK = "jwt_auth_kit_public"
+_STATE = "jwt_auth_kit_protection"
+_CHECKED = "jwt_auth_kit.checked"
+"""Where a request keeps the endpoint it may reach, or ``_ALL``."""
+
+_ALL = object()
+_STARLETTE_ROUTES = (Route, WebSocketRoute, Mount, Host)
+
+
+def public(endpoint: EndpointT) -> EndpointT:
+    """Mark *endpoint*, the function of a route or a mounted application, as open to everybody.
+
+    It stands above or below ``@app.get``; where nothing is denied by default it does nothing.
+
+    Raises:
+        ConfigurationError: it is nothing that could be marked, a path for example.
+    """
+    try:
+        setattr(endpoint, _MARK, True)
+    except AttributeError:
+        raise ConfigurationError(
+            f"public() marks functions and applications, not {endpoint!r}."
+        ) from None
+    return endpoint
+
+
+def deny_by_default(app: FastAPI, *, public_paths: Sequence[str] = ()) -> None:
+    """Let every route of *app* require a user, unless it is ``public`` or under a public path.
+
+    Call it right after ``FastAPI()``.
+
+    Args:
+        app: the application; what is mounted in it requires a user too.
+        public_paths: paths as routes declare them, ``"/docs"`` or ``"/static"``; each opens
+            what is declared there and below. ``"/"`` opens what stands at the root, nothing else.
+
+    Raises:
+        ConfigurationError: there are routes already, or a path is not one.
+    """
+    if find_protection(app) is not None:
+        raise ConfigurationError("deny_by_default() was called for this application before.")
+    if any(_is_of_fastapi(route) for route in app.router.routes) or find_frontends(app.router):
+        raise ConfigurationError(
+            "deny_by_default() comes too late for the routes this application has already. "
+            "Call it right after FastAPI()."
+        )
+    protection = Protection(app, public_paths)
+    setattr(app.state, _STATE, protection)
+    app.router.dependencies.insert(0, Depends(protection))
+    # In front of the router and behind all middleware, so that nothing can change a path after
+    # it was checked, and CORS and the handlers of errors apply to refusals too.
+    app.router.middleware_stack = _Gate(protection, app.router.middleware_stack)
+    _show_locks(app, protection)
+
+
+class Protection:
+    """What is public in an application; a dependency that stops what the gate has not seen."""
+
+    def __init__(self, app: FastAPI, public_paths: Sequence[str]) -> None:
+        self._app = app
+        self._public_paths = _check_public_paths(public_paths)
+        self._override_route = APIRoute(
+            "/",
+            _do_nothing,
+            dependencies=[Depends(get_current_user)],
+            dependency_overrides_provider=app,
+        )
+
+    def is_public(self, route: FlatRoute) -> bool:
+        """Tell whether *route* is open to everybody, as far as this application is concerned."""
+        return _is_marked(_endpoint(route)) or self.is_public_path(getattr(route, "path", None))
+
+    def is_public_path(self, path: str | None) -> bool:
+        """Tell whether what is declared at *path* is open to everybody."""
+        # The declared path decides, never the requested one: no way to write a request, with
+        # dots, slashes or percent signs, makes a private route match a public path.
+        if path is None:
+            return False
+        return any(
+            path.rstrip("/") == opened or (opened and path.startswith(f"{opened}/"))
+            for opened in self._public_paths
+        )
+
+    async def check(self, connection: HTTPConnection) -> None:
+        """Require a user for the route that *connection* is about to reach.
+
+        Raises: as ``get_current_user``.
+        """
+        scope = connection.scope
+        scope[_CHECKED] = _ALL if await self._is_signed_in(connection) else None
+        if scope[_CHECKED] is _ALL:
+            return
+        route = _find_route(self._app.router.routes, scope)
+        if route is None:
+            return
+        if not self.is_public(route) and not requires_user(route):
+            await self._require_user(connection)
+        scope[_CHECKED] = _endpoint(route)
+
+    async def __call__(self, connection: HTTPConnection) -> None:
+        """Require a user where FastAPI runs something else than what was checked."""
+        scope = connection.scope
+        checked = scope.get(_CHECKED)
+        if checked is _ALL or (checked is not None and checked is scope.get("endpoint")):
+            return
+        if not self.is_public_path(_frontend_path(scope)):
+            await self._require_user(connection)
+
+    async def _is_signed_in(self, connection: HTTPConnection) -> bool:
+        """Tell whether the token is good, which spares most requests the search for the route."""
+        if get_current_user in self._app.dependency_overrides:
+            return False
+        try:
+            if get_installation(connection).read_access_token(connection) is None:
+                return False
+            # As a plain connection: a WebSocket would be closed.
+            await get_current_user(HTTPConnection(connection.scope), SecurityScopes())
+        except (AuthError, ConfigurationError):
+            return False  # public routes do not mind, and for the others it is raised again
+        return True
+
+    async def _require_user(self, connection: HTTPConnection) -> None:
+        if get_current_user not in self._app.dependency_overrides:
+            await get_current_user(connection, SecurityScopes())
+            return
+        # Only FastAPI knows how to call an override, which may have dependencies of its own.
+        scope = {**connection.scope, "type": "http", "method": "GET"}
+        scope.pop("starlette.exception_handlers", None)
+        await self._override_route.app(scope, _receive_nothing, _send_nowhere)
+
+
+class _Gate:
+    """Checks what comes before *router* chooses the route."""
+
+    def __init__(self, protection: Protection, router: ASGIApp) -> None:
+        self._protection = protection
+        self._router = router
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._protection.check(Request(scope, receive))
+        elif scope["type"] == "websocket":
+            await self._protection.check(WebSocket(scope, receive, send))
+        await self._router(scope, receive, send)
+
+
+def find_protection(app: ASGIApp) -> Protection | None:
+    """Return what ``deny_by_default`` gave *app*; None where it was not called."""
+    protection: Protection | None = getattr(getattr(app, "state", None), _STATE, None)
+    return protection
+
+
+def list_routes(routes: Sequence[BaseRoute]) -> Iterator[FlatRoute]:
+    """List *routes*, and in the place of an included router those that it has."""
+    # FastAPI kept copies of them in one list before 0.137.
+    list_contexts = getattr(routing, "iter_route_contexts", iter)
+    for route in list_contexts(routes):
+        yield getattr(route, "starlette_route", None) or route
+
+
+def find_frontends(router: Router) -> list[FlatRoute]:
+    """Return what serves frontends: FastAPI keeps it apart, in a list that has no public name."""
+    others = (router.routes, getattr(router, "callbacks", None))
+    return [
+        item
+        for value in vars(router).values()
+        if isinstance(value, list) and not any(value is other for other in others)
+        for item in value
+        if isinstance(item, BaseRoute)
+    ]
+
+
+def requires_user(route: FlatRoute) -> bool:
+    """Tell whether a dependency of *route* is ``get_current_user``, other than an optional one."""
+    dependant = getattr(route, "dependant", None)
+    return dependant is not None and _depends_on_user(dependant)
+
+
+def _depends_on_user(dependant: Any) -> bool:
+    if dependant.call is get_current_user:
+        inherited, own = dependant.parent_oauth_scopes or (), dependant.own_oauth_scopes or ()
+        return OPTIONAL not in {*inherited, *own}
+    return any(_depends_on_user(dependency) for dependency in dependant.dependencies)
+
+
+def _find_route(routes: Sequence[BaseRoute], scope: Scope) -> FlatRoute | None:
+    """Return the route that a router of *routes* chooses; None where it answers 404 or 405."""
+    match, route = _match(routes, scope)
+    if route is not None and not isinstance(route, _STARLETTE_ROUTES):
+        match, route = _match(list_routes([route]), scope)
+    # A partial match is a path of another method; the routes of Starlette and FastAPI say 405.
+    if match is Match.PARTIAL and isinstance(getattr(route, "original_route", route), Route):
+        return None
+    return route
+
+
+def _match(routes: Iterable[FlatRoute], scope: Scope) -> tuple[Match, FlatRoute | None]:
+    partial = None
+    for route in routes:
+        match, _ = route.matches(scope)
+        if match is Match.FULL:
+            return match, route
+        if match is Match.PARTIAL and partial is None:
+            partial = route
+    return Match.NONE if partial is None else Match.PARTIAL, partial
+
+
+def _endpoint(route: FlatRoute) -> Any:
+    """Return what a request has as its ``endpoint`` once the router has chosen *route*."""
+    endpoint = getattr(route, "endpoint", None)
+    return getattr(route, "app", None) if endpoint is None else endpoint
+
+
+def _is_marked(endpoint: Any) -> bool:
+    # Not getattr(): a class or an instance must not inherit the mark from a public base.
+    return bool(getattr(endpoint, "__dict__", {}).get(_MARK, False))
+
+
+def _is_of_fastapi(route: BaseRoute) -> bool:
+    return not isinstance(route, _STARLETTE_ROUTES) or hasattr(route, "dependant")
+
+
+def _check_public_paths(paths: Sequence[str]) -> list[str]:
+    if isinstance(paths, str):
+        raise ConfigurationError(f"public_paths is a list: [{paths!r}].")
+    for path in paths:
+        if not path.startswith("/") or "//" in path:
+            raise ConfigurationError(f"{path!r} is no path; write it as a route does: /docs.")
+    return [path.rstrip("/") for path in paths]
+
+
+def _frontend_path(scope: Scope) -> str | None:
+    """Return where the frontend is declared that serves a request; None if none does."""
+    rest = scope.get("fastapi", {}).get("frontend_path")
+    if not isinstance(rest, str):
+        return None
+    path: str = scope["path"].removesuffix(rest)
+    return path.removeprefix(scope.get("root_path", "").rstrip("/")).rstrip("/")
+
+
+async def _do_nothing() -> None: ...
+
+
+async def _receive_nothing() -> Message:
+    return {"type": "http.disconnect"}
+
+
+async def _send_nowhere(message: Message) -> None: ...
+
+
+def _show_locks(app: FastAPI, protection: Protection) -> None:
+    """Let OpenAPI say that the routes require a user, before ``install`` completes it."""
+    was_completed = hasattr(app.openapi, "incomplete")
+    build = getattr(app.openapi, "incomplete", app.openapi)
+
+    def openapi() -> dict[str, Any]:
+        return _with_locks(build(), list(_locked_operations(app, protection)))
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    if was_completed:
+        transports = ensure_installed(app).transports
+        complete_openapi(app, [transport.cookie_name for transport in transports])
+
+
+def _locked_operations(app: FastAPI, protection: Protection) -> Iterator[tuple[str, str]]:
+    seen = set[tuple[str, str]]()
+    for route in list_routes(app.router.routes):
+        for method in getattr(route, "methods", None) or ():
+            operation = (route.path_format, method.lower())
+            # Of two routes with one path, the first is the one that is reached.
+            if operation not in seen and not protection.is_public(route):
+                yield operation
+            seen.add(operation)
+
+
+def _with_locks(schema: dict[str, Any], operations: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    paths = {path: dict(item) for path, item in schema.get("paths", {}).items()}
+    locked = [(path, method) for path, method in operations if method in paths.get(path, {})]
+    if not locked:
+        return schema
+    for path, method in locked:
+        operation = paths[path][method]
+        security = _required(operation.get("security", ()))
+        paths[path][method] = {**operation, "security": security}
+    components = schema.get("components", {})
+    scheme = jsonable_encoder(get_current_user.model, by_alias=True, exclude_none=True)
+    schemes = {**components.get("securitySchemes", {}), SCHEME_NAME: scheme}
+    return {**schema, "components": {**components, "securitySchemes": schemes}, "paths": paths}
+
+
+def _required(requirements: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Make an optional user, or none, a required one."""
+    required = [
+        {name: [scope for scope in scopes if scope != OPTIONAL] for name, scopes in item.items()}
+        for item in requirements
+        if item
+    ]
+    if not any(SCHEME_NAME in item for item in required):
+        required.append({SCHEME_NAME: []})
+    return required
