@@ -137,7 +137,7 @@ def _is_common(password: str) -> bool:
     return (
         len(unit) < LEAST_CHARACTERS
         or _is_run(password)
-        or not _common_passwords().isdisjoint((unit, _letters(unit)))
+        or not _common_passwords().isdisjoint((password, unit, _letters(unit)))
     )
 
 

@@ -1,0 +1,234 @@
+"""Start-up checks, and the doctor that prints the same."""
+
+import logging
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from sqlalchemy.ext.asyncio import create_async_engine
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
+
+from apps import make_kit
+from jwt_auth_kit import (
+    Argon2Hasher,
+    AuthKit,
+    BearerTransport,
+    ConfigurationError,
+    CookieTransport,
+    LoginThrottle,
+    PasswordPolicy,
+    Transport,
+    auth_router,
+    install,
+)
+from jwt_auth_kit.__main__ import make_secret
+from jwt_auth_kit.checks import find_problems
+from jwt_auth_kit.stores.sqlalchemy import SQLAlchemyTokenStore, SQLAlchemyUserStore
+
+COOKIES: Sequence[Transport] = [CookieTransport()]
+BEARER: Sequence[Transport] = [BearerTransport()]
+
+
+def make_durable_kit(**options: Any) -> AuthKit:
+    engine = create_async_engine("sqlite+aiosqlite:///:memory:")
+    stores = {"users": SQLAlchemyUserStore(engine), "tokens": SQLAlchemyTokenStore(engine)}
+    good = {"hasher": Argon2Hasher(), "password_policy": PasswordPolicy(min_length=15)}
+    return make_kit(**{**stores, **good, **options})
+
+
+def make_app(
+    kit: AuthKit | None = None,
+    transports: Sequence[Transport] = BEARER,
+    **cors: Any,
+) -> FastAPI:
+    app = FastAPI()
+    app.include_router(auth_router)
+    app.add_middleware(GZipMiddleware)
+    if cors:
+        app.add_middleware(CORSMiddleware, **cors)
+    install(app, kit or make_durable_kit(), transports=transports)
+    return app
+
+
+def found(app: FastAPI) -> list[tuple[str, str]]:
+    return [(finding.level, finding.subject) for finding in find_problems(app)]
+
+
+WILDCARDS = [
+    {"allow_origins": ["*"]},
+    {"allow_origins": ["https://app.example.com", "*"]},
+    {"allow_origins": ["null"]},
+    {"allow_origin_regex": ".*"},
+    {"allow_origin_regex": "https://.*"},
+]
+
+
+@pytest.mark.parametrize("origins", WILDCARDS, ids=str)
+def test_an_application_that_lets_everybody_use_its_cookies_does_not_start(
+    origins: dict[str, Any],
+) -> None:
+    app = make_app(transports=COOKIES, allow_credentials=True, **origins)
+
+    with pytest.raises(ConfigurationError, match=r"Name\s+the origins"), TestClient(app):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("transports", "cors"),
+    [
+        (COOKIES, {"allow_origins": ["*"]}),
+        (BEARER, {"allow_origins": ["*"], "allow_credentials": True}),
+        (COOKIES, {"allow_origin_regex": r"https://\w+\.example\.com", "allow_credentials": True}),
+    ],
+)
+def test_other_cors_settings_are_fine(
+    transports: Sequence[Transport], cors: dict[str, Any]
+) -> None:
+    app = make_app(transports=transports, **cors)
+
+    with TestClient(app):
+        assert ("error", "cors") not in found(app)
+
+
+def test_an_origin_of_cors_that_the_guard_refuses_is_a_warning() -> None:
+    cors = {"allow_origins": ["https://app.example.com"], "allow_credentials": True}
+    trusted = [CookieTransport(trusted_origins=["https://app.example.com"])]
+
+    assert ("warning", "cors") in found(make_app(transports=COOKIES, **cors))
+    assert ("warning", "cors") not in found(make_app(transports=trusted, **cors))
+
+
+@pytest.mark.parametrize(
+    ("kit", "finding"),
+    [
+        ({"hasher": Argon2Hasher.weak_for_tests()}, ("warning", "passwords")),
+        ({"settings": {"when_stale": "allow"}}, ("warning", "revocation")),
+        ({"settings": {"reuse_window": 0}}, ("warning", "sessions")),
+        ({"settings": {"access_ttl": 901}}, ("advice", "tokens")),
+        ({"password_policy": PasswordPolicy()}, ("advice", "passwords")),
+    ],
+)
+def test_what_is_unwise_is_found(kit: dict[str, Any], finding: tuple[str, str]) -> None:
+    kit["settings"] = kit.get("settings", {})
+
+    assert finding in found(make_app(make_durable_kit_with(kit)))
+    assert finding not in found(make_app())
+
+
+def make_durable_kit_with(options: dict[str, Any]) -> AuthKit:
+    return make_durable_kit(**options)
+
+
+def test_memory_is_a_warning_and_counting_in_each_process_an_advice() -> None:
+    shared = LoginThrottle("redis://127.0.0.1:1")
+
+    assert ("warning", "memory") in found(make_app(make_kit()))
+    assert ("advice", "throttle") in found(make_app())
+    assert ("advice", "throttle") not in found(make_app(make_durable_kit(throttle=shared)))
+
+
+def test_cookies_that_are_less_than_safe_are_found() -> None:
+    insecure = make_app(transports=[CookieTransport(secure=False)])
+    cross_site = make_app(transports=[CookieTransport(access_samesite="none")])
+
+    assert ("warning", "cookies") in found(insecure)
+    assert ("advice", "cookies") in found(cross_site)
+    assert not {("warning", "cookies"), ("advice", "cookies")} & set(found(make_app()))
+
+
+def test_debug_is_a_warning() -> None:
+    app = make_app()
+    app.debug = True
+
+    assert ("warning", "debug") in found(app)
+
+
+def test_the_worst_comes_first() -> None:
+    app = make_app(make_kit(), transports=COOKIES, allow_origins=["*"], allow_credentials=True)
+
+    levels = [level for level, _ in found(app)]
+
+    assert levels == sorted(levels, key=["error", "warning", "advice"].index)
+    assert {"error", "warning", "advice"} == set(levels)
+
+
+def test_warnings_are_logged_at_the_start_and_advice_is_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = make_app(make_durable_kit(settings={"when_stale": "allow"}, password_policy=None))
+    caplog.set_level(logging.DEBUG, logger="jwt_auth_kit")
+
+    with TestClient(app):
+        pass
+
+    assert "JWT_WHEN_STALE=allow" in caplog.text
+    assert "PasswordPolicy" not in caplog.text
+
+
+PROGRAM = """
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from jwt_auth_kit import AuthKit, BearerTransport, CookieTransport, auth_router, install
+
+app = FastAPI()
+app.include_router(auth_router)
+
+open_to_all = FastAPI()
+open_to_all.add_middleware(CORSMiddleware, allow_origins=["*"], allow_credentials=True)
+install(open_to_all, AuthKit(), transports=[CookieTransport()])
+open_to_all.include_router(auth_router)
+
+def make():
+    return app
+
+nothing = 3
+"""
+
+
+def doctor(folder: Path, target: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    (folder / "program.py").write_text(PROGRAM)
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "jwt_auth_kit", "doctor", f"program:{target}"],
+        cwd=folder,
+        env={"JWT_SECRET_KEY": make_secret(), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("target", ["app", "make"])
+def test_the_doctor_prints_a_table(target: str, tmp_path: Path) -> None:
+    done = doctor(tmp_path, target)
+
+    lines = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
+    assert lines[0] == ["level", "about", "what to do"]
+    assert [line[:2] for line in lines[1:]] == [["warning", "memory"], ["advice", "passwords"]]
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("target", "environment", "cure"),
+    [
+        ("open_to_all", {}, "Name the origins"),
+        ("app", {"JWT_SECRET_KEY": ""}, "python -m jwt_auth_kit secret"),
+        ("app", {"JWT_SECRET_KEY": "c2hvcnQ="}, "32"),
+        ("app", {"JWT_REFRESH_TTL": "60"}, "JWT_ACCESS_TTL <= JWT_REFRESH_TTL"),
+        ("missing", {}, "cannot be loaded"),
+        ("nothing", {}, "is no FastAPI"),
+    ],
+)
+def test_the_doctor_finds_what_keeps_an_application_from_running(
+    target: str, environment: dict[str, str], cure: str, tmp_path: Path
+) -> None:
+    done = doctor(tmp_path, target, **environment)
+
+    assert done.returncode == 1
+    assert cure in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr

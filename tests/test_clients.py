@@ -1,0 +1,109 @@
+"""Where a request came from: only trusted proxies may say."""
+
+from collections.abc import Sequence
+from ipaddress import ip_network
+
+import pytest
+from fastapi.testclient import TestClient
+from starlette.requests import HTTPConnection
+
+from apps import PASSWORD, Events, make_app, make_kit, register
+from jwt_auth_kit import AuthSettings, ConfigurationError
+from jwt_auth_kit.clients import get_client
+
+PEER = ("192.0.2.1", 51234)
+PROXY = ("10.0.0.5", 51234)
+UNIX_SOCKET = None
+OVERWRITTEN = ("6.6.6.6", 0)
+
+
+def address(
+    peer: tuple[str, int] | None, *forwarded: str, trusted: Sequence[str] = ()
+) -> str | None:
+    headers = [(b"x-forwarded-for", hop.encode()) for hop in forwarded]
+    connection = HTTPConnection({"type": "http", "client": peer, "headers": headers})
+    return get_client(connection, [ip_network(network) for network in trusted]).ip
+
+
+@pytest.mark.parametrize("forged", ["6.6.6.6", "127.0.0.1", "10.0.0.5", "rubbish", ""])
+def test_who_connects_directly_cannot_choose_an_address(forged: str) -> None:
+    assert address(PEER, forged) == "192.0.2.1"
+    assert address(PEER, forged, trusted=["10.0.0.0/8"]) == "192.0.2.1"
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "expected"),
+    [
+        (["203.0.113.9"], "203.0.113.9"),
+        (["6.6.6.6, 203.0.113.9"], "203.0.113.9"),
+        (["6.6.6.6", "203.0.113.9"], "203.0.113.9"),
+        (["6.6.6.6, 203.0.113.9, 10.0.0.7"], "203.0.113.9"),
+        (["203.0.113.9, rubbish"], "10.0.0.5"),
+        (["rubbish, 203.0.113.9"], "203.0.113.9"),
+        (["10.0.0.7"], "10.0.0.7"),
+        ([""], "10.0.0.5"),
+        ([], "10.0.0.5"),
+        (["203.0.113.9:4711"], "203.0.113.9"),
+        (["2001:db8::1"], "2001:db8::1"),
+        (["[2001:db8::1]:4711"], "2001:db8::1"),
+        (["2001:DB8:0::1"], "2001:db8::1"),
+    ],
+)
+def test_behind_trusted_proxies_it_is_the_last_address_that_is_not_theirs(
+    forwarded: list[str], expected: str
+) -> None:
+    assert address(PROXY, *forwarded, trusted=["10.0.0.0/8"]) == expected
+
+
+def test_an_address_the_server_took_from_the_header_is_not_believed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert address(OVERWRITTEN, "6.6.6.6") is None
+    assert address(OVERWRITTEN, "6.6.6.6, 203.0.113.9", trusted=["10.0.0.5"]) == "203.0.113.9"
+
+
+def test_a_unix_socket_has_a_proxy_at_its_other_end() -> None:
+    assert address(UNIX_SOCKET, "6.6.6.6") is None
+    assert address(UNIX_SOCKET) is None
+    assert address(UNIX_SOCKET, "6.6.6.6, 203.0.113.9", trusted=["10.0.0.5"]) == "203.0.113.9"
+    assert address(UNIX_SOCKET, trusted=["10.0.0.5"]) is None
+
+
+def test_a_spoofed_header_changes_nothing_in_the_audit_trail() -> None:
+    events = Events()
+    with TestClient(make_app(make_kit(on_event=events)), client=PEER) as client:
+        register(client)
+
+        client.post(
+            "/auth/login",
+            json={"email": "ada@example.com", "password": PASSWORD},
+            headers={"X-Forwarded-For": "6.6.6.6"},
+        )
+
+    assert {event.ip for event in events} == {"192.0.2.1"}
+
+
+def test_the_environment_names_the_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JWT_TRUSTED_PROXIES", "192.0.2.1, 2001:db8::/32")
+    events = Events()
+    with TestClient(make_app(make_kit(on_event=events)), client=PEER) as client:
+        client.headers["X-Forwarded-For"] = "203.0.113.9"
+        register(client)
+
+    assert {event.ip for event in events} == {"203.0.113.9"}
+
+
+@pytest.mark.parametrize("value", ["10.0.0.300", "proxy.example", "10.0.0.1/8", "*"])
+def test_what_is_no_address_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JWT_TRUSTED_PROXIES", value)
+
+    with pytest.raises(ConfigurationError, match="JWT_TRUSTED_PROXIES"):
+        AuthSettings()
+
+
+@pytest.mark.parametrize("value", ["0.0.0.0/0", "10.0.0.1, ::/0"])
+def test_not_everybody_is_a_proxy(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JWT_TRUSTED_PROXIES", value)
+
+    with pytest.raises(ConfigurationError, match="name the proxies"):
+        AuthSettings()
