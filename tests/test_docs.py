@@ -464,7 +464,7 @@ def _project() -> dict[str, Any]:
 
 
 def _in_words(default: Any) -> str:
-    if default is None:
+    if default is None or default == ():
         return "none"
     if isinstance(default, timedelta):
         default = int(default.total_seconds())
