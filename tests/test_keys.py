@@ -140,7 +140,7 @@ class TestKeyIds:
 
     @pytest.mark.parametrize("key_id", [None, 1, True, [], {}, "", "other", b"x", "\ud800", "\0"])
     def test_a_ring_finds_nothing_under_a_strange_id(self, key_id: object) -> None:
-        assert KeyRing.from_secret(SECRET).get(key_id) is None
+        assert KeyRing.from_secret(SECRET).find(key_id, NOW, keep=LIFE) is None
 
     def test_a_ring_finds_all_its_keys(self) -> None:
         active, retiring = Key.from_secret(SECRET), Key.from_secret(OTHER_SECRET)

@@ -45,7 +45,8 @@ from .errors import (
     error_responses,
 )
 from .events import AuthEvent, Client, EventHook, log_event
-from .keys import Key, KeyRing
+from .key_ring import KeyRing, KeySource, RingKey
+from .keys import Key
 from .kit import AuthKit, CurrentUser
 from .password_policy import PasswordPolicy, WeakPassword
 from .passwords import Argon2Hasher, PasslibHasher, PasswordHasher
@@ -88,6 +89,7 @@ __all__ = [
     "JWTManager",
     "Key",
     "KeyRing",
+    "KeySource",
     "LoginThrottle",
     "MemoryTokenStore",
     "MemoryUserStore",
@@ -101,6 +103,7 @@ __all__ = [
     "RecentLoginRequired",
     "RefreshReused",
     "RevokedToken",
+    "RingKey",
     "ServiceUnavailable",
     "Session",
     "SessionDep",

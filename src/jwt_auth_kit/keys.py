@@ -1,4 +1,4 @@
-"""Keys that sign and verify tokens, and the ring that holds them."""
+"""Keys that sign and verify tokens; each is bound to one algorithm."""
 
 import base64
 import binascii
@@ -6,62 +6,195 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, Literal, cast
 
-from jwt.algorithms import Algorithm, HMACAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from jwt.algorithms import (
+    Algorithm,
+    ECAlgorithm,
+    HMACAlgorithm,
+    OKPAlgorithm,
+    RSAAlgorithm,
+    RSAPSSAlgorithm,
+)
+from jwt.exceptions import InvalidKeyError
 
 from .errors import ConfigurationError, InvalidToken
 
-MIN_SECRET_BYTES = 32
+AlgorithmName = Literal["HS256", "HS384", "HS512", "RS256", "PS256", "ES256", "EdDSA"]
+
+MIN_RSA_BITS = 2048  # RFC 7518 section 3.3
+NEW_RSA_BITS = 3072
 MIN_DISTINCT_BYTES = 8
 HOW_TO_MAKE_A_SECRET = (
     "Make one with `python -m jwt_auth_kit secret` and set it as JWT_SECRET_KEY "
     "(in the environment or in .env)."
 )
+HOW_TO_MAKE_A_KEY = "Make one with `python -m jwt_auth_kit keys new`."
 
-_ALGORITHMS: Mapping[str, Algorithm] = {"HS256": HMACAlgorithm(HMACAlgorithm.SHA256)}
+_ALGORITHMS: Mapping[str, Algorithm] = {
+    "HS256": HMACAlgorithm(HMACAlgorithm.SHA256),
+    "HS384": HMACAlgorithm(HMACAlgorithm.SHA384),
+    "HS512": HMACAlgorithm(HMACAlgorithm.SHA512),
+    "RS256": RSAAlgorithm(RSAAlgorithm.SHA256),
+    "PS256": RSAPSSAlgorithm(RSAPSSAlgorithm.SHA256),
+    "ES256": ECAlgorithm(ECAlgorithm.SHA256, ec.SECP256R1),
+    "EdDSA": OKPAlgorithm(),
+}
+_SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
+"""Least length of a secret (RFC 7518 section 3.2): that of the hash."""
+
+_KEY_TYPES = {"RS256": "RSA", "PS256": "RSA", "ES256": "EC", "EdDSA": "OKP"}
+_THUMBPRINT_MEMBERS = {
+    "RSA": ("e", "kty", "n"),
+    "EC": ("crv", "kty", "x", "y"),
+    "OKP": ("crv", "kty", "x"),
+}
+_PRIVATE_MEMBERS = frozenset({"d", "k", "p", "q", "dp", "dq", "qi", "oth"})
+
+_PRIVATE_KEYS = (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey, ed25519.Ed25519PrivateKey)
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One signing key; its algorithm is fixed here and never read from a token.
+    """One key; its algorithm is fixed here and never read from a token.
+
+    Args:
+        id: the ``kid`` of its tokens.
+        algorithm: HS256, HS384, HS512, RS256, PS256, ES256 or EdDSA (Ed25519).
+        material: the bytes of a secret, or a private or public key of ``cryptography``.
 
     Raises:
-        ConfigurationError: the material is under 32 bytes, or plainly not random.
+        ConfigurationError: the material is weak, or of another algorithm.
     """
 
     id: str
-    algorithm: str
-    material: bytes = field(repr=False)
+    algorithm: AlgorithmName
+    material: Any = field(repr=False)
 
     def __post_init__(self) -> None:
         if self.algorithm not in _ALGORITHMS:
             raise ConfigurationError(
                 f"{self.algorithm!r} is no algorithm of a Key; use {', '.join(_ALGORITHMS)}."
             )
-        if len(self.material) < MIN_SECRET_BYTES:
-            # RFC 7518 section 3.2: an HS256 key is at least as long as the hash.
-            raise ConfigurationError(
-                f"JWT_SECRET_KEY holds {len(self.material)} bytes, but at least "
-                f"{MIN_SECRET_BYTES} are needed. {HOW_TO_MAKE_A_SECRET}"
-            )
-        if len(set(self.material)) < MIN_DISTINCT_BYTES:
-            raise ConfigurationError(
-                f"JWT_SECRET_KEY repeats a few bytes and can be guessed. {HOW_TO_MAKE_A_SECRET}"
-            )
+        if self.is_symmetric:
+            _check_secret(self.algorithm, self.material)
+        else:
+            _check_key(self.algorithm, self.material)
 
     @classmethod
-    def from_secret(cls, secret: str) -> "Key":
-        """Make an HS256 key of a base64 *secret*.
+    def from_secret(cls, secret: str, algorithm: AlgorithmName = "HS256") -> "Key":
+        """Make a symmetric key of a base64 *secret*.
 
         Raises:
-            ConfigurationError: not base64, under 32 bytes, or plainly not random.
+            ConfigurationError: not base64, too short, or plainly not random.
         """
         material = _decode_secret(secret)
-        return cls(id=_secret_id(material), algorithm="HS256", material=material)
+        return cls(id=_secret_id(material), algorithm=algorithm, material=material)
+
+    @classmethod
+    def from_pem(cls, pem: str | bytes, algorithm: AlgorithmName | None = None) -> "Key":
+        """Make a key of a private key (PKCS#8, unencrypted) or a public one in PEM.
+
+        *algorithm* has to be said for RSA alone, if it is PS256.
+
+        Raises:
+            ConfigurationError: it is no such key, or a weak one.
+        """
+        text = pem.encode() if isinstance(pem, str) else pem
+        try:
+            material: Any = serialization.load_pem_private_key(text, password=None)
+        except (ValueError, TypeError):
+            try:
+                material = serialization.load_pem_public_key(text)
+            except ValueError:
+                raise ConfigurationError(
+                    f"Not an unencrypted PEM key. {HOW_TO_MAKE_A_KEY}"
+                ) from None
+        return cls._of(material, algorithm or _default_algorithm(material))
+
+    @classmethod
+    def from_jwk(cls, jwk: Mapping[str, Any]) -> "Key":
+        """Make a key of a JSON Web Key (RFC 7517), a private or a public one.
+
+        Without ``kid`` its id is its thumbprint; RSA keys need ``alg``.
+
+        Raises:
+            ConfigurationError: it is no key for signatures, of an unknown kind, or weak.
+        """
+        # RFC 7517 sections 4.2 and 4.3: a key that says it is for something else is not ours.
+        operations = jwk.get("key_ops", ["verify"])
+        if jwk.get("use", "sig") != "sig" or not {"sign", "verify"}.intersection(operations):
+            raise ConfigurationError("This JWK is not for signatures; see its use and key_ops.")
+        algorithm = _algorithm_of(jwk)
+        try:
+            material = cast("Any", _ALGORITHMS[algorithm]).from_jwk(dict(jwk))
+        except (InvalidKeyError, ValueError, TypeError, KeyError):
+            raise ConfigurationError("This JWK cannot be read.") from None
+        key_id = jwk.get("kid")
+        if algorithm in _SECRET_BYTES:
+            return cls(id=key_id or _secret_id(material), algorithm=algorithm, material=material)
+        return cls._of(material, algorithm, key_id)
+
+    @classmethod
+    def generate(cls, algorithm: AlgorithmName = "EdDSA") -> "Key":
+        """Make a new random key.
+
+        Raises:
+            ConfigurationError: there is no such algorithm.
+        """
+        if algorithm in _SECRET_BYTES:
+            material: Any = secrets.token_bytes(_SECRET_BYTES[algorithm])
+            return cls(id=_secret_id(material), algorithm=algorithm, material=material)
+        match _KEY_TYPES.get(algorithm):
+            case "RSA":
+                material = rsa.generate_private_key(public_exponent=65537, key_size=NEW_RSA_BITS)
+            case "EC":
+                material = ec.generate_private_key(ec.SECP256R1())
+            case _:
+                material = ed25519.Ed25519PrivateKey.generate()
+        return cls._of(material, algorithm)
+
+    @classmethod
+    def _of(cls, material: Any, algorithm: AlgorithmName, key_id: Any = None) -> "Key":
+        if not isinstance(key_id, str) or not key_id:
+            key_id = _thumbprint(_jwk(algorithm, _public(material)))
+        return cls(id=key_id, algorithm=algorithm, material=material)
+
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether who can verify can also sign."""
+        return self.algorithm in _SECRET_BYTES
+
+    @property
+    def can_sign(self) -> bool:
+        """Whether it is a secret or a private key."""
+        return self.is_symmetric or isinstance(self.material, _PRIVATE_KEYS)
+
+    def public_jwk(self) -> dict[str, Any]:
+        """Return the public key as a JWK (RFC 7517).
+
+        Raises:
+            ConfigurationError: a symmetric key has no public part.
+        """
+        if self.is_symmetric:
+            raise ConfigurationError("A symmetric key has no public part to publish.")
+        members = _jwk(self.algorithm, _public(self.material))
+        public = {name: members[name] for name in members if name not in _PRIVATE_MEMBERS}
+        return {**public, "kid": self.id, "alg": self.algorithm, "use": "sig"}
+
+    def private_jwk(self) -> dict[str, Any]:
+        """Return the whole key as a JWK: keep it as you keep a password."""
+        return {
+            **_jwk(self.algorithm, self.material),
+            "kid": self.id,
+            "alg": self.algorithm,
+            "use": "sig",
+        }
 
     def sign(self, payload: bytes, *, token_type: str) -> str:
         """Sign *payload* as a compact JWS whose ``typ`` is *token_type*."""
@@ -72,7 +205,8 @@ class Key:
 
     def derive(self, purpose: str) -> bytes:
         """Make 32 bytes for another *purpose* than signing; they tell nothing about the key."""
-        return hmac.digest(self.material, f"jwt-auth-kit/{purpose}".encode(), hashlib.sha256)
+        material = self.material if self.is_symmetric else _private_bytes(self.material)
+        return hmac.digest(material, f"jwt-auth-kit/{purpose}".encode(), hashlib.sha256)
 
     def verify(self, signing_input: bytes, signature: bytes) -> None:
         """Check a signature (RFC 7515 section 5.2); the caller has decoded the token.
@@ -80,39 +214,94 @@ class Key:
         Raises:
             InvalidToken: another key or another algorithm made it.
         """
-        if not _ALGORITHMS[self.algorithm].verify(signing_input, self.material, signature):
+        material = self.material if self.is_symmetric else _public(self.material)
+        if not _ALGORITHMS[self.algorithm].verify(signing_input, material, signature):
             raise InvalidToken
 
 
-class KeyRing:
-    """The keys of an issuer: *active* signs, *active* and *retiring* verify."""
+def _check_secret(algorithm: str, secret: bytes) -> None:
+    least = _SECRET_BYTES[algorithm]
+    if len(secret) < least:
+        raise ConfigurationError(
+            f"JWT_SECRET_KEY holds {len(secret)} bytes, but at least {least} are needed for "
+            f"{algorithm}. {HOW_TO_MAKE_A_SECRET}"
+        )
+    if len(set(secret)) < MIN_DISTINCT_BYTES:
+        raise ConfigurationError(
+            f"JWT_SECRET_KEY repeats a few bytes and can be guessed. {HOW_TO_MAKE_A_SECRET}"
+        )
 
-    def __init__(self, active: Key, retiring: Iterable[Key] = ()) -> None:
-        self.active = active
-        self._by_id: Mapping[str, Key] = {key.id: key for key in (active, *retiring)}
 
-    @classmethod
-    def from_secret(cls, secret: str | None) -> "KeyRing":
-        """Make a ring of one HS256 key; *secret* is base64, usually JWT_SECRET_KEY.
+def _check_key(algorithm: str, material: Any) -> None:
+    public = _public(material)
+    fits = {
+        "RSA": isinstance(public, rsa.RSAPublicKey),
+        "EC": isinstance(public, ec.EllipticCurvePublicKey)
+        and isinstance(public.curve, ec.SECP256R1),
+        "OKP": isinstance(public, ed25519.Ed25519PublicKey),
+    }
+    if not fits[_KEY_TYPES[algorithm]]:
+        raise ConfigurationError(
+            f"This is no key for {algorithm}: RS256 and PS256 take RSA, ES256 P-256, EdDSA Ed25519."
+        )
+    if isinstance(public, rsa.RSAPublicKey) and public.key_size < MIN_RSA_BITS:
+        raise ConfigurationError(
+            f"This RSA key has {public.key_size} bits, but at least {MIN_RSA_BITS} are needed. "
+            f"{HOW_TO_MAKE_A_KEY}"
+        )
 
-        Raises:
-            ConfigurationError: it is missing or weak; the message says how to make one.
-        """
-        if not secret:
-            raise ConfigurationError(f"JWT_SECRET_KEY is not set. {HOW_TO_MAKE_A_SECRET}")
-        return cls(Key.from_secret(secret))
 
-    @classmethod
-    def random(cls) -> "KeyRing":
-        """Make a ring of one new HS256 key, for tests: no other process and no restart knows it."""
-        return cls.from_secret(base64.b64encode(secrets.token_bytes(MIN_SECRET_BYTES)).decode())
+def _algorithm_of(jwk: Mapping[str, Any]) -> AlgorithmName:
+    """Tell the one algorithm of *jwk*; what its kind leaves open, ``alg`` has to say."""
+    kind, curve, named = jwk.get("kty"), jwk.get("crv"), jwk.get("alg")
+    named = "EdDSA" if named == "Ed25519" else named  # RFC 9864 gives it a second name
+    possible: Mapping[Any, tuple[str, ...]] = {
+        ("oct", None): ("HS256", "HS384", "HS512"),
+        ("RSA", None): ("RS256", "PS256"),
+        ("EC", "P-256"): ("ES256",),
+        ("OKP", "Ed25519"): ("EdDSA",),
+    }
+    names = possible.get((kind, curve), ())
+    if named is None and len(names) == 1:
+        named = names[0]
+    if named not in names:
+        raise ConfigurationError(
+            f"A JWK of kind {kind!r} with curve {curve!r} and alg {named!r} is of no use here."
+        )
+    return cast("AlgorithmName", named)
 
-    def get(self, key_id: Any) -> Key | None:
-        """Find a key by the ``kid`` of a token; whatever the token holds there is safe to pass."""
-        return self._by_id.get(key_id) if isinstance(key_id, str) else None
 
-    def __repr__(self) -> str:
-        return f"KeyRing(active={self.active!r}, keys={len(self._by_id)})"
+def _default_algorithm(material: Any) -> AlgorithmName:
+    public = _public(material)
+    if isinstance(public, rsa.RSAPublicKey):
+        return "RS256"
+    return "ES256" if isinstance(public, ec.EllipticCurvePublicKey) else "EdDSA"
+
+
+def _public(material: Any) -> Any:
+    return material.public_key() if isinstance(material, _PRIVATE_KEYS) else material
+
+
+def _private_bytes(material: Any) -> bytes:
+    if not isinstance(material, _PRIVATE_KEYS):
+        raise ConfigurationError("A public key keeps no secret to derive one from.")
+    return material.private_bytes(
+        serialization.Encoding.DER,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+
+def _jwk(algorithm: str, material: Any) -> dict[str, Any]:
+    members = cast("Any", _ALGORITHMS[algorithm]).to_jwk(material, as_dict=True)
+    return {name: members[name] for name in members if name != "key_ops"}
+
+
+def _thumbprint(jwk: Mapping[str, Any]) -> str:
+    """Return the thumbprint of a public key (RFC 7638)."""
+    members = {name: jwk[name] for name in _THUMBPRINT_MEMBERS[jwk["kty"]]}
+    text = json.dumps(members, separators=(",", ":"), sort_keys=True)
+    return _encoded(hashlib.sha256(text.encode()).digest()).decode()
 
 
 @cache

@@ -18,7 +18,7 @@ from .errors import (
     TooManyAttempts,
 )
 from .events import UNKNOWN_CLIENT, AuditTrail, Client, EventHook, log_event
-from .keys import KeyRing
+from .key_ring import KeyRing
 from .password_policy import PasswordPolicy
 from .passwords import Argon2Hasher, PasswordHasher, Passwords
 from .session_manager import SessionManager, SignedIn

@@ -12,7 +12,8 @@ from itertools import accumulate
 from typing import Any, Literal, NotRequired, TypedDict, cast
 
 from .errors import ConfigurationError, ExpiredToken, InvalidToken, WrongTokenType
-from .keys import Key, KeyRing
+from .key_ring import KeyRing
+from .keys import Key
 from .sessions import Session
 
 TokenType = Literal["access", "refresh"]
@@ -128,7 +129,18 @@ class JWTManager:
         self.leeway = leeway
         self.profile_claims = tuple(profile_claims)
         self.now = clock
-        self._verified: dict[str, Claims] = {}
+        # A key verifies as long as tokens of the kind it signed may live.
+        grace = leeway + CLOCK_SKEW
+        self._lives = {
+            HEADER_TYPES["access"]: access_ttl + grace,
+            HEADER_TYPES["refresh"]: refresh_ttl + grace,
+        }
+        self._verified: dict[str, tuple[str, Claims]] = {}
+
+    @property
+    def access_life(self) -> timedelta:
+        """How long an access token may be good for somebody, whatever the clocks say."""
+        return self._lives[HEADER_TYPES["access"]]
 
     def create_access_token(
         self, user_data: Mapping[str, Any], *, session: Session | None = None, epoch: int = 0
@@ -240,8 +252,10 @@ class JWTManager:
         """
         known = self._verified.get(token) if token_type == "access" else None
         if known is not None:
-            self.check_time(known, allow_expired=allow_expired)
-            return known.copy()
+            key_id, remembered = known
+            self._find_key(key_id, HEADER_TYPES["access"])  # it may be revoked since
+            self.check_time(remembered, allow_expired=allow_expired)
+            return remembered.copy()
         header, payload = self._read_verified(token)
         claims = _object(payload)
         _check_types(claims)
@@ -251,18 +265,18 @@ class JWTManager:
         self.check_time(claims, allow_expired=allow_expired)
         verified = cast("Claims", claims)
         if token_type == "access":
-            self._remember(token, verified)
+            self._remember(token, header["kid"], verified)
         return verified
 
-    def _remember(self, token: str, claims: Claims) -> None:
-        """Spare the next request with this token the signature; time is checked each time.
+    def _remember(self, token: str, key_id: str, claims: Claims) -> None:
+        """Spare the next request with this token the signature; key and time are checked again.
 
         Only verified tokens get in, under their whole text, so nobody can push others out by
         sending forged ones.
         """
         if len(self._verified) >= MAX_REMEMBERED:
             self._verified.pop(next(iter(self._verified)), None)
-        self._verified[token] = claims.copy()
+        self._verified[token] = (key_id, claims.copy())
 
     def _read_verified(self, token: str) -> tuple[dict[str, Any], bytes]:
         # Shape and size come before any parsing: PyJWT takes padding, and a long token costs.
@@ -283,12 +297,15 @@ class JWTManager:
         # header can name one: jku, x5u, jwk and x5c are never read (RFC 8725 section 3.10), and
         # an extension that must be understood is refused (RFC 7515 section 4.1.11), b64 of
         # RFC 7797 included, which would change what was signed.
-        key = self.keys.get(header.get("kid"))
-        if (
-            key is None
-            or not header.keys().isdisjoint(("crit", "b64"))
-            or header.get("alg") != key.algorithm
-        ):
+        key = self._find_key(header.get("kid"), header.get("typ"))
+        if not header.keys().isdisjoint(("crit", "b64")) or header.get("alg") != key.algorithm:
+            raise InvalidToken
+        return key
+
+    def _find_key(self, key_id: Any, header_type: Any) -> Key:
+        life = self._lives.get(header_type) if isinstance(header_type, str) else None
+        key = self.keys.find(key_id, self.now(), keep=life or self.access_life)
+        if key is None:
             raise InvalidToken
         return key
 
@@ -323,7 +340,7 @@ class JWTManager:
         if self.audience is not None:
             claims["aud"] = self.audience
         payload = _ENCODER.encode(claims).encode()
-        return self.keys.active.sign(payload, token_type=HEADER_TYPES[token_type])
+        return self.keys.signer(self.now()).sign(payload, token_type=HEADER_TYPES[token_type])
 
 
 def _subject(user_data: Mapping[str, Any]) -> str:
