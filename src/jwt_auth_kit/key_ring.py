@@ -71,8 +71,12 @@ class KeyRing:
 
     def __init__(self, active: Key, retiring: Iterable[Key] = ()) -> None:
         others = [RingKey(key=key, published_at=ALWAYS) for key in retiring]
-        self._source: KeySource | None = None
         self._use([RingKey(key=active, published_at=ALWAYS, activate_at=ALWAYS), *others])
+        self._source: KeySource | None = None
+        self._stamp: object = None
+        self._interval = 0.0
+        self._looked_at = 0.0
+        self._looking = threading.Lock()
 
     @classmethod
     def from_secret(cls, secret: str | None) -> "KeyRing":
@@ -101,11 +105,11 @@ class KeyRing:
         Raises:
             ConfigurationError: they cannot be read, or none of them may sign.
         """
-        ring = cls.__new__(cls)
-        ring._source, ring._interval = source, interval.total_seconds()
-        ring._stamp, ring._looked_at = source.stamp(), time.monotonic()
-        ring._looking = threading.Lock()
-        ring._use(source.load())
+        stamp, items = source.stamp(), source.load()
+        ring = cls(Key.generate("HS256"))
+        ring._use(items)
+        ring._source, ring._stamp = source, stamp
+        ring._interval, ring._looked_at = interval.total_seconds(), time.monotonic()
         ring.signer(datetime.now(UTC))
         return ring
 

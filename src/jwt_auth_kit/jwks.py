@@ -1,0 +1,70 @@
+"""GET /.well-known/jwks.json: the public keys, for services that verify our tokens."""
+
+import hashlib
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+from fastapi import APIRouter, HTTPException, Request, Response
+from pydantic import BaseModel, ConfigDict
+
+from .dependencies import get_installation
+from .protection import public
+
+JWKS_PATH = "/.well-known/jwks.json"
+MEDIA_TYPE = "application/jwk-set+json"  # RFC 7517 section 8.5.2
+MAX_AGE = timedelta(minutes=10)
+
+
+class JWKSet(BaseModel):
+    """A JWK Set (RFC 7517 section 5) of public keys."""
+
+    model_config = ConfigDict(json_schema_extra={"description": "RFC 7517 section 5"})
+
+    keys: list[dict[str, Any]]
+
+
+def create_jwks_router(*, path: str = JWKS_PATH) -> APIRouter:
+    """Make a router with one route, the JWK Set of the application's kit.
+
+    It answers 404 where the ring is symmetric: there is nothing to publish then.
+
+    Args:
+        path: where the route stands.
+    """
+    router = APIRouter(tags=["keys"])
+    router.get(
+        path,
+        response_model=JWKSet,
+        responses={304: {"description": "Not changed"}, 404: {"description": "No public keys"}},
+    )(show_public_keys)
+    return router
+
+
+@public
+async def show_public_keys(request: Request) -> Response:
+    """Show the public keys that verify, those to come included."""
+    jwt = get_installation(request).kit.jwt
+    now, keep = jwt.now(), jwt.access_life
+    keys = jwt.keys.public_jwks(now, keep=keep)
+    if not keys:
+        raise HTTPException(404, "There are no public keys")
+    body = json.dumps({"keys": keys}, separators=(",", ":")).encode()
+    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    headers = {
+        "ETag": tag,
+        "Cache-Control": _cache_control(now, jwt.keys.next_change(now, keep=keep)),
+    }
+    if tag in _tags(request):
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type=MEDIA_TYPE, headers=headers)
+
+
+def _cache_control(now: datetime, next_change: datetime | None) -> str:
+    """Let caches keep the set until it changes, and for some minutes at most."""
+    age = MAX_AGE if next_change is None else min(MAX_AGE, next_change - now)
+    return f"public, max-age={max(0, int(age.total_seconds()))}, must-revalidate"
+
+
+def _tags(request: Request) -> set[str]:
+    return {tag.strip() for tag in request.headers.get("if-none-match", "").split(",")}
