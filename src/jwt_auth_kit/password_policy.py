@@ -15,7 +15,7 @@ WeakReason = Literal["too_short", "too_long", "too_common", "personal", "breache
 
 LEAST_CHARACTERS = 8  # ASVS 6.2.1, NIST SP 800-63B section 3.1.1.2
 ALWAYS_ACCEPTED = 64  # characters; ASVS 6.2.9
-LEAST_WORD = 4  # characters; shorter words are in too many good passwords
+LEAST_WORD = 4  # letters and digits; shorter words are in too many good passwords
 LONGEST_UNIT = 32  # characters; what is repeated is looked for no further
 RUN_LENGTH = 4  # characters; with 3, pioneered and Stuttgart would be runs
 KEYBOARDS = """
@@ -150,7 +150,7 @@ def _repeated_unit(text: str) -> str:
 
 
 def _is_run(text: str) -> bool:
-    """Tell whether *text* walks along an alphabet or a keyboard, with a leap every 4 at most."""
+    """Tell whether *text* walks along an alphabet or a keyboard, with few leaps."""
     leaps = sum(abs(ord(a) - ord(b)) > 1 and a + b not in KEY_STEPS for a, b in pairwise(text))
     return len(text) >= RUN_LENGTH * (leaps + 1)
 
@@ -176,12 +176,10 @@ def _is_made_of(password: str, word: str) -> bool:
 
     A word with few letters, such as a telephone number, must be there in one piece.
     """
-    if len(word) < LEAST_WORD:
+    core, letters = _letters_and_digits(word), _letters(word)
+    if len(core) < LEAST_WORD or letters != _letters(password):
         return False
-    letters = _letters(word)
-    if letters != _letters(password):
-        return False
-    return len(letters) >= LEAST_WORD or _letters_and_digits(word) in _letters_and_digits(password)
+    return len(letters) >= LEAST_WORD or core in _letters_and_digits(password)
 
 
 def _letters(text: str) -> str:

@@ -8,7 +8,7 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.routing import APIRoute
 from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection
-from starlette.routing import BaseRoute, Host, Match, Mount, Route, Router, WebSocketRoute
+from starlette.routing import BaseRoute, Host, Match, Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .dependencies import ensure_installed, get_current_user, get_installation
@@ -26,6 +26,8 @@ _CHECKED = "jwt_auth_kit.checked"
 """Where a request keeps the endpoint it may reach, or ``_ALL``."""
 
 _ALL = object()
+_ANSWERS = {"http.response.start", "websocket.accept"}
+_SUCCESS = range(200, 300)
 _STARLETTE_ROUTES = (Route, WebSocketRoute, Mount, Host)
 
 
@@ -61,7 +63,7 @@ def deny_by_default(app: FastAPI, *, public_paths: Sequence[str] = ()) -> None:
     """
     if find_protection(app) is not None:
         raise ConfigurationError("deny_by_default() was called for this application before.")
-    if any(_is_of_fastapi(route) for route in app.router.routes) or find_frontends(app.router):
+    if any(_is_of_fastapi(route) for route in app.router.routes):
         raise ConfigurationError(
             "deny_by_default() comes too late for the routes this application has already. "
             "Call it right after FastAPI()."
@@ -103,30 +105,32 @@ class Protection:
             for opened in self._public_paths
         )
 
-    async def check(self, connection: HTTPConnection) -> None:
-        """Require a user for the route that *connection* is about to reach.
+    async def check(self, connection: HTTPConnection) -> bool:
+        """Require a user for the route that *connection* is about to reach; False without one.
 
         Raises: as ``get_current_user``.
         """
         scope = connection.scope
         scope[_CHECKED] = _ALL if await self._is_signed_in(connection) else None
         if scope[_CHECKED] is _ALL:
-            return
+            return True
         route = _find_route(self._app.router.routes, scope)
         if route is None:
-            return
+            return False
         if not self.is_public(route) and not requires_user(route):
             await self._require_user(connection)
         scope[_CHECKED] = _endpoint(route)
+        return True
 
     async def __call__(self, connection: HTTPConnection) -> None:
-        """Require a user where FastAPI runs something else than what was checked."""
+        """Require a user where something else answers than what was checked."""
         scope = connection.scope
         checked = scope.get(_CHECKED)
         if checked is _ALL or (checked is not None and checked is scope.get("endpoint")):
             return
         if not self.is_public_path(_frontend_path(scope)):
             await self._require_user(connection)
+        scope[_CHECKED] = _ALL
 
     async def _is_signed_in(self, connection: HTTPConnection) -> bool:
         """Tell whether the token is good, which spares most requests the search for the route."""
@@ -152,7 +156,7 @@ class Protection:
 
 
 class _Gate:
-    """Checks what comes before *router* chooses the route."""
+    """Checks a request before *router* chooses its route."""
 
     def __init__(self, protection: Protection, router: ASGIApp) -> None:
         self._protection = protection
@@ -160,10 +164,22 @@ class _Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await self._protection.check(Request(scope, receive))
+            connection: HTTPConnection = Request(scope, receive)
         elif scope["type"] == "websocket":
-            await self._protection.check(WebSocket(scope, receive, send))
-        await self._router(scope, receive, send)
+            connection = WebSocket(scope, receive, send)
+        else:
+            await self._router(scope, receive, send)
+            return
+
+        async def send_checked(message: Message) -> None:
+            # Nothing was found, so 404 is due. Should there be an answer all the same, as from
+            # the frontends of FastAPI 0.138, which know no dependencies, it stays here.
+            if message["type"] in _ANSWERS and message.get("status", 200) in _SUCCESS:
+                await self._protection(connection)
+            await send(message)
+
+        is_found = await self._protection.check(connection)
+        await self._router(scope, receive, send if is_found else send_checked)
 
 
 def find_protection(app: ASGIApp) -> Protection | None:
@@ -178,18 +194,6 @@ def list_routes(routes: Sequence[BaseRoute]) -> Iterator[FlatRoute]:
     list_contexts = getattr(routing, "iter_route_contexts", iter)
     for route in list_contexts(routes):
         yield getattr(route, "starlette_route", None) or route
-
-
-def find_frontends(router: Router) -> list[FlatRoute]:
-    """Return what serves frontends: FastAPI keeps it apart, in a list that has no public name."""
-    others = (router.routes, getattr(router, "callbacks", None))
-    return [
-        item
-        for value in vars(router).values()
-        if isinstance(value, list) and not any(value is other for other in others)
-        for item in value
-        if isinstance(item, BaseRoute)
-    ]
 
 
 def requires_user(route: FlatRoute) -> bool:

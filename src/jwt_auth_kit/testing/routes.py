@@ -10,7 +10,6 @@ from starlette.types import ASGIApp
 from ..protection import (
     FlatRoute,
     Protection,
-    find_frontends,
     find_protection,
     list_routes,
     requires_user,
@@ -67,13 +66,22 @@ def _list_open_frontends(
 
 def _list_frontends(router: Router) -> Iterator[tuple[str, Any]]:
     """List where frontends stand, each with what has its dependencies."""
-    for group in find_frontends(router):
+    for group in _list_apart(router):
         yield from _place("", group, group)
     for route in router.routes:
         # FastAPI has no public way to those of included routers. A test tells if this one is gone.
         list_contexts = getattr(route, "effective_low_priority_routes", list)
         for context in list_contexts():
-            yield from _place(context.frontend_prefix, context.original_route, context)
+            prefix = getattr(context, "frontend_prefix", "")
+            yield from _place(prefix, context.starlette_route or context.original_route, context)
+
+
+def _list_apart(router: Router) -> Iterator[Any]:
+    """List the routes that FastAPI keeps apart from the others, in a list without a public name."""
+    others = (router.routes, getattr(router, "callbacks", None))
+    for value in vars(router).values():
+        if isinstance(value, list) and not any(value is other for other in others):
+            yield from (item for item in value if isinstance(item, BaseRoute))
 
 
 def _place(prefix: str, group: Any, holder: Any) -> Iterator[tuple[str, Any]]:
