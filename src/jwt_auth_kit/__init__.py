@@ -45,7 +45,9 @@ from .errors import (
     error_responses,
 )
 from .events import AuthEvent, Client, EventHook, log_event
+from .jwks import create_jwks_router
 from .key_ring import KeyRing, KeySource, RingKey
+from .key_sources import KeyDirectory, KeyFile, KeySet
 from .keys import Key
 from .kit import AuthKit, CurrentUser
 from .password_policy import PasswordPolicy, WeakPassword
@@ -88,7 +90,10 @@ __all__ = [
     "InvalidToken",
     "JWTManager",
     "Key",
+    "KeyDirectory",
+    "KeyFile",
     "KeyRing",
+    "KeySet",
     "KeySource",
     "LoginThrottle",
     "MemoryTokenStore",
@@ -125,6 +130,7 @@ __all__ = [
     "accept_while_signed_in",
     "auth_router",
     "create_auth_router",
+    "create_jwks_router",
     "deny_by_default",
     "error_responses",
     "get_auth",

@@ -61,6 +61,19 @@ class KeySource(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Fixed:
+    """Keys that never change."""
+
+    keys: Sequence[RingKey]
+
+    def stamp(self) -> object:
+        return None
+
+    def load(self) -> Sequence[RingKey]:
+        return self.keys
+
+
 class KeyRing:
     """The keys of an issuer: one signs; those before and after it verify.
 
@@ -71,12 +84,8 @@ class KeyRing:
 
     def __init__(self, active: Key, retiring: Iterable[Key] = ()) -> None:
         others = [RingKey(key=key, published_at=ALWAYS) for key in retiring]
-        self._use([RingKey(key=active, published_at=ALWAYS, activate_at=ALWAYS), *others])
-        self._source: KeySource | None = None
-        self._stamp: object = None
-        self._interval = 0.0
-        self._looked_at = 0.0
-        self._looking = threading.Lock()
+        first = RingKey(key=active, published_at=ALWAYS, activate_at=ALWAYS)
+        self._follow(_Fixed([first, *others]), timedelta.max)
 
     @classmethod
     def from_secret(cls, secret: str | None) -> "KeyRing":
@@ -105,11 +114,8 @@ class KeyRing:
         Raises:
             ConfigurationError: they cannot be read, or none of them may sign.
         """
-        stamp, items = source.stamp(), source.load()
-        ring = cls(Key.generate("HS256"))
-        ring._use(items)
-        ring._source, ring._stamp = source, stamp
-        ring._interval, ring._looked_at = interval.total_seconds(), time.monotonic()
+        ring = cls.__new__(cls)
+        ring._follow(source, interval)
         ring.signer(datetime.now(UTC))
         return ring
 
@@ -182,6 +188,14 @@ class KeyRing:
         ]
         return min(moments, default=None)
 
+    def _follow(self, source: KeySource, interval: timedelta) -> None:
+        self._source = source
+        self._stamp = source.stamp()
+        self._use(source.load())
+        self._interval = interval.total_seconds()
+        self._looked_at = time.monotonic()
+        self._looking = threading.Lock()
+
     def _use(self, items: Sequence[RingKey]) -> None:
         """Put *items* in the order in which they sign; each ends where the next one begins."""
         signing = sorted(
@@ -199,8 +213,6 @@ class KeyRing:
             raise ConfigurationError("Two keys of the ring have one id.")
 
     def _look_for_changes(self, interval: float | None = None) -> None:
-        if self._source is None:
-            return
         now = time.monotonic()
         if now - self._looked_at < (self._interval if interval is None else interval):
             return

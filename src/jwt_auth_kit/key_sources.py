@@ -10,14 +10,39 @@ from pathlib import Path
 from typing import Any, cast
 
 from .errors import ConfigurationError
-from .key_ring import ALWAYS, RingKey
+from .key_ring import ALWAYS, KeyRing, RingKey
 from .keys import AlgorithmName, Key
+from .settings import AuthSettings
 
 MOMENTS = ("published_at", "activate_at", "retired_at", "revoked_at")
 """Members of a stored JWK beside those of RFC 7517, which allows others (section 4)."""
 
 FIRST_KEY = "first.json"
 MAX_BYTES = 1_000_000
+
+
+def open_ring(settings: AuthSettings) -> KeyRing:
+    """Make the ring that *settings* name: a secret, a JWK Set, a file or a directory.
+
+    Raises:
+        ConfigurationError: they name none or several, or what they name cannot be used.
+    """
+    named = [
+        name
+        for name in ("secret_key", "keys", "keys_file", "keys_dir")
+        if getattr(settings, name) is not None
+    ]
+    if len(named) > 1:
+        names = " and ".join(f"JWT_{name.upper()}" for name in named)
+        raise ConfigurationError(f"{names} are set, but only one of them can be the keys.")
+    if settings.keys is not None:
+        return KeyRing.from_source(KeySet(settings.keys.get_secret_value()))
+    if settings.keys_file is not None:
+        return KeyRing.from_source(KeyFile(settings.keys_file))
+    if settings.keys_dir is not None:
+        return KeyRing.from_source(KeyDirectory(settings.keys_dir))
+    secret = settings.secret_key
+    return KeyRing.from_secret(None if secret is None else secret.get_secret_value())
 
 
 class KeySet:

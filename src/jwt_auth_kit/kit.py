@@ -19,6 +19,7 @@ from .errors import (
 )
 from .events import UNKNOWN_CLIENT, AuditTrail, Client, EventHook, log_event
 from .key_ring import KeyRing
+from .key_sources import open_ring
 from .password_policy import PasswordPolicy
 from .passwords import Argon2Hasher, PasswordHasher, Passwords
 from .session_manager import SessionManager, SignedIn
@@ -92,7 +93,7 @@ class AuthKit:
         self.users: UserStore = MemoryUserStore() if users is None else users
         self.tokens: TokenStore = MemoryTokenStore() if tokens is None else tokens
         self.jwt = JWTManager(
-            keys or KeyRing.from_secret(_secret(self.settings)),
+            keys or open_ring(self.settings),
             access_ttl=self.settings.access_ttl,
             refresh_ttl=self.settings.refresh_ttl,
             issuer=self.settings.issuer,
@@ -469,10 +470,6 @@ async def _retried(attempt: Callable[[], Awaitable[T]]) -> T:
         except StaleLogin:
             continue
     raise StoreUnavailable
-
-
-def _secret(settings: AuthSettings) -> str | None:
-    return None if settings.secret_key is None else settings.secret_key.get_secret_value()
 
 
 def _moment(seconds: int | None) -> datetime | None:

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Ge, Le
@@ -56,6 +57,15 @@ class AuthSettings(BaseSettings):
 
     secret_key: SecretStr | None = None
     """Base64 of at least 32 random bytes; signs every token."""
+
+    keys: SecretStr | None = None
+    """A JWK Set as JSON, in the place of the secret: its first private key signs."""
+
+    keys_file: Path | None = None
+    """A file that holds a JWK Set, in the place of the secret; read again when it changes."""
+
+    keys_dir: Path | None = None
+    """A directory of PEM and JWK files, in the place of the secret; read again when one changes."""
 
     access_ttl: Annotated[Life, Le(timedelta(hours=12))] = timedelta(minutes=15)
     """Life of an access token, never past the end of its session."""
