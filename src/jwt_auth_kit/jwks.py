@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from .dependencies import get_installation
 from .protection import public
@@ -19,9 +19,11 @@ MAX_AGE = timedelta(minutes=10)
 class JWKSet(BaseModel):
     """A JWK Set (RFC 7517 section 5) of public keys."""
 
-    model_config = ConfigDict(json_schema_extra={"description": "RFC 7517 section 5"})
-
     keys: list[dict[str, Any]]
+
+
+class _JWKSetResponse(Response):
+    media_type = MEDIA_TYPE
 
 
 def create_jwks_router(*, path: str = JWKS_PATH) -> APIRouter:
@@ -36,6 +38,7 @@ def create_jwks_router(*, path: str = JWKS_PATH) -> APIRouter:
     router.get(
         path,
         response_model=JWKSet,
+        response_class=_JWKSetResponse,
         responses={304: {"description": "Not changed"}, 404: {"description": "No public keys"}},
     )(show_public_keys)
     return router
@@ -48,16 +51,17 @@ async def show_public_keys(request: Request) -> Response:
     now, keep = jwt.now(), jwt.access_life
     keys = jwt.keys.public_jwks(now, keep=keep)
     if not keys:
-        raise HTTPException(404, "There are no public keys")
+        # A cache would keep it by default (RFC 9111 section 4.2.2), and the first key may come.
+        raise HTTPException(404, "There are no public keys", {"Cache-Control": "no-store"})
     body = json.dumps({"keys": keys}, separators=(",", ":")).encode()
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {
         "ETag": tag,
         "Cache-Control": _cache_control(now, jwt.keys.next_change(now, keep=keep)),
     }
-    if tag in _tags(request):
+    if not _tags(request).isdisjoint({tag, "*"}):
         return Response(status_code=304, headers=headers)
-    return Response(body, media_type=MEDIA_TYPE, headers=headers)
+    return _JWKSetResponse(body, headers=headers)
 
 
 def _cache_control(now: datetime, next_change: datetime | None) -> str:
@@ -67,4 +71,6 @@ def _cache_control(now: datetime, next_change: datetime | None) -> str:
 
 
 def _tags(request: Request) -> set[str]:
-    return {tag.strip() for tag in request.headers.get("if-none-match", "").split(",")}
+    # Compared weakly (RFC 9110 section 13.1.2): who compresses on the way marks the tag so.
+    tags = request.headers.get("if-none-match", "").split(",")
+    return {tag.strip().removeprefix("W/") for tag in tags}

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any, Literal, Protocol
 
 from .errors import ConfigurationError
@@ -26,7 +27,7 @@ class RingKey:
 
     key: Key
     published_at: datetime | None = None
-    """From here on it verifies, and stands in the JWK Set."""
+    """From here on it verifies, and stands in the JWK Set; one that will sign does so already."""
     activate_at: datetime | None = None
     """From here on it signs, until a later key does."""
     retired_at: datetime | None = None
@@ -39,10 +40,28 @@ class RingKey:
         if _is_past(self.revoked_at, now):
             return "revoked"
         if _is_past(self.retired_at, now):
-            return "retiring" if now < self.retired_at + keep else "gone"  # type: ignore[operator]
+            return "retiring" if self.verifies(now, keep=keep) else "gone"
         if _is_past(self.activate_at, now):
             return "active"
-        return "next" if _is_past(self.published_at, now) else "draft"
+        return "next" if self.verifies(now, keep=keep) else "draft"
+
+    def verifies(self, now: datetime, *, keep: timedelta) -> bool:
+        """Tell whether a token it signed may be good at *now*; tokens live as long as *keep*."""
+        # A key that is to sign verifies at once: the clock of another process may be ahead.
+        if self.activate_at is None and not _is_past(self.published_at, now):
+            return False
+        if self.revoked_at is not None and self.revoked_at <= now:
+            return False
+        return self.retired_at is None or now - keep < self.retired_at
+
+    def signs(self, now: datetime) -> bool:
+        """Tell whether it may sign at *now*."""
+        return (
+            self.key.can_sign
+            and _is_past(self.activate_at, now)
+            and not _is_past(self.retired_at, now)
+            and not _is_past(self.revoked_at, now)
+        )
 
 
 class KeySource(Protocol):
@@ -116,7 +135,7 @@ class KeyRing:
         """
         ring = cls.__new__(cls)
         ring._follow(source, interval)
-        ring.signer(datetime.now(UTC))
+        ring.signer(datetime.now(UTC))  # the one error that would show itself at a login only
         return ring
 
     @property
@@ -126,9 +145,10 @@ class KeyRing:
 
     @property
     def keys(self) -> Sequence[RingKey]:
-        """All keys, in the order in which they sign."""
-        self._look_for_changes()
-        return self._keys
+        """All keys, each with the moment at which a later one takes over."""
+        if time.monotonic() >= self._due:
+            self._look_for_changes()
+        return list(self._by_id.values())
 
     def signer(self, now: datetime) -> Key:
         """Return the key that signs at *now*.
@@ -136,9 +156,10 @@ class KeyRing:
         Raises:
             ConfigurationError: there is none.
         """
-        self._look_for_changes()
-        for item in reversed(self._keys):
-            if item.key.can_sign and item.state(now, keep=timedelta(0)) == "active":
+        if time.monotonic() >= self._due:
+            self._look_for_changes()
+        for item in self._signing:
+            if item.signs(now):
                 return item.key
         raise ConfigurationError(
             "No key of the ring signs. Activate one: python -m jwt_auth_kit keys activate KID"
@@ -156,21 +177,20 @@ class KeyRing:
         """
         if not isinstance(key_id, str):
             return None
-        self._look_for_changes()
-        if key_id not in self._by_id:
-            self._look_for_changes(UNKNOWN_KEY_INTERVAL)
+        if time.monotonic() >= self._due:
+            self._look_for_changes()
         item = self._by_id.get(key_id)
-        if item is None or item.state(now, keep=keep) not in {"next", "active", "retiring"}:
-            return None
-        return item.key
+        if item is None:
+            self._look_for_changes(UNKNOWN_KEY_INTERVAL, wait=True)
+            item = self._by_id.get(key_id)
+        return item.key if item is not None and item.verifies(now, keep=keep) else None
 
     def public_jwks(self, now: datetime, *, keep: timedelta) -> list[dict[str, Any]]:
         """Return the public keys that verify at *now*, as JWKs; symmetric ones are left out."""
         return [
             item.key.public_jwk()
             for item in self.keys
-            if not item.key.is_symmetric
-            and item.state(now, keep=keep) in {"next", "active", "retiring"}
+            if not item.key.is_symmetric and item.verifies(now, keep=keep)
         ]
 
     def next_change(self, now: datetime, *, keep: timedelta) -> datetime | None:
@@ -182,7 +202,7 @@ class KeyRing:
                 item.published_at,
                 item.activate_at,
                 item.revoked_at,
-                None if item.retired_at is None else item.retired_at + keep,
+                _later(item.retired_at, keep),
             )
             if moment is not None and moment > now
         ]
@@ -190,51 +210,77 @@ class KeyRing:
 
     def _follow(self, source: KeySource, interval: timedelta) -> None:
         self._source = source
+        self._interval = interval.total_seconds()
+        self._looking = threading.Lock()
+        self._problem = ""
+        self._looked_at = time.monotonic()
+        self._due = self._looked_at + self._interval
         self._stamp = source.stamp()
         self._use(source.load())
-        self._interval = interval.total_seconds()
-        self._looked_at = time.monotonic()
-        self._looking = threading.Lock()
 
     def _use(self, items: Sequence[RingKey]) -> None:
         """Put *items* in the order in which they sign; each ends where the next one begins."""
+        by_id = {item.key.id: item for item in items}
+        if len(by_id) < len(items):
+            raise ConfigurationError("Two keys of the ring have one id (kid).")
         signing = sorted(
-            (item for item in items if item.activate_at is not None),
-            key=lambda item: (item.activate_at, item.key.id),
+            filter(_will_sign, items), key=lambda item: (item.activate_at, item.key.id)
         )
-        followers = [item.activate_at for item in signing[1:]]
-        ended = [
-            replace(item, retired_at=_earliest(item.retired_at, follower))
-            for item, follower in zip(signing, [*followers, None], strict=True)
-        ]
-        self._keys = [*ended, *(item for item in items if item.activate_at is None)]
-        self._by_id: Mapping[str, RingKey] = {item.key.id: item for item in self._keys}
-        if len(self._by_id) < len(self._keys):
-            raise ConfigurationError("Two keys of the ring have one id.")
+        for item, follower in pairwise(signing):
+            retired_at = _earliest(item.retired_at, follower.activate_at)
+            by_id[item.key.id] = replace(item, retired_at=retired_at)
+        # Whoever reads meanwhile sees all of the old keys or all of the new ones, at each name.
+        self._by_id: Mapping[str, RingKey] = by_id
+        self._signing = [by_id[item.key.id] for item in reversed(signing)]
 
-    def _look_for_changes(self, interval: float | None = None) -> None:
-        now = time.monotonic()
-        if now - self._looked_at < (self._interval if interval is None else interval):
-            return
-        if not self._looking.acquire(blocking=False):
+    def _look_for_changes(self, interval: float | None = None, *, wait: bool = False) -> None:
+        interval = self._interval if interval is None else interval
+        if not self._looking.acquire(blocking=wait):
             return  # another thread does it
         try:
-            self._looked_at = now
+            now = time.monotonic()
+            if now - self._looked_at >= interval:
+                self._looked_at, self._due = now, now + self._interval
+                self._reload()
+        finally:
+            self._looking.release()
+
+    def _reload(self) -> None:
+        try:
             stamp = self._source.stamp()
             if stamp != self._stamp:
                 self._use(self._source.load())
                 self._stamp = stamp
+            problem = ""
         except ConfigurationError as error:
-            logger.error("The keys stay as they are: %s", error)  # noqa: TRY400
-        finally:
-            self._looking.release()
+            problem = str(error)
+        except Exception as error:  # noqa: BLE001
+            # A source of the application's own; what it says may hold what it read.
+            problem = f"the source raised {type(error).__name__}"
+        if problem and problem != self._problem:
+            logger.error("The keys could not be read again and stay as they are: %s", problem)
+        self._problem = problem
 
     def __repr__(self) -> str:
-        return f"KeyRing({', '.join(f'{item.key.algorithm} {item.key.id}' for item in self._keys)})"
+        keys = (f"{item.key.algorithm} {item.key.id}" for item in self._by_id.values())
+        return f"KeyRing({', '.join(keys)})"
 
 
 def _is_past(moment: datetime | None, now: datetime) -> bool:
     return moment is not None and moment <= now
+
+
+def _will_sign(item: RingKey) -> bool:
+    """Tell whether it signs at some time; one that was stopped before must not end another."""
+    begins = item.activate_at
+    return begins is not None and item.signs(begins)
+
+
+def _later(moment: datetime | None, span: timedelta) -> datetime | None:
+    try:
+        return None if moment is None else moment + span
+    except OverflowError:
+        return None  # it was to last for ever
 
 
 def _earliest(*moments: datetime | None) -> datetime | None:

@@ -1,10 +1,14 @@
 """Where the keys of a ring are kept: a JWK Set in a variable or a file, or a directory."""
 
 import contextlib
+import dataclasses
+import hashlib
 import json
 import os
+import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -19,6 +23,8 @@ MOMENTS = ("published_at", "activate_at", "retired_at", "revoked_at")
 
 FIRST_KEY = "first.json"
 MAX_BYTES = 1_000_000
+
+_SAFE_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
 def open_ring(settings: AuthSettings) -> KeyRing:
@@ -58,7 +64,7 @@ class KeySet:
     """
 
     def __init__(self, text: str) -> None:
-        self._keys = _read_set(text)
+        self._keys = _read_set(text, "The JWK Set (JWT_KEYS)")
 
     def stamp(self) -> object:
         """See KeySource.stamp."""
@@ -85,19 +91,19 @@ class KeyFile:
 
     def load(self) -> Sequence[RingKey]:
         """See KeySource.load."""
-        return _read_set(_read(self._path))
+        return _read_set(_read(self._path), str(self._path))
 
 
 class KeyDirectory:
     """One file a key, PEM or JWK, read again when one changes; the command line keeps it.
 
-    A PEM has no dates: private ones sign in the order of their names, the last one now, until
-    a JWK is activated; public ones verify.
+    A JWK that ``add`` wrote has dates. Of the private keys without any, the last by name signs
+    until one with dates does; the others, and public ones, verify as long as they are there.
 
     Args:
         path: where they are.
-        create: make a first key of this algorithm where there is none; processes that start at
-            once agree on one.
+        create: make a first key of this algorithm where there is none at the start; processes
+            that start at once agree on one.
     """
 
     def __init__(
@@ -112,24 +118,27 @@ class KeyDirectory:
 
     def load(self) -> Sequence[RingKey]:
         """See KeySource.load."""
-        if self._create is not None and not self._files():
-            self.add(
-                RingKey(key=Key.generate(self._create), published_at=ALWAYS, activate_at=ALWAYS),
-                name=FIRST_KEY,
-            )
-        items = [_read_key_file(file, n) for n, file in enumerate(self._files())]
-        if not items:
+        algorithm, self._create = self._create, None  # a disk that goes away must not make one
+        if algorithm is not None and not self._files():
+            first = RingKey(key=Key.generate(algorithm), published_at=ALWAYS, activate_at=ALWAYS)
+            self._write(first, self._path / FIRST_KEY, os.link)
+        if not (items := self.read()):
             raise ConfigurationError(
                 f"{self._path} holds no key. Make one: python -m jwt_auth_kit keys new "
                 f"--activate --dir {self._path}"
             )
         return items
 
-    def add(self, item: RingKey, *, name: str | None = None) -> bool:
-        """Keep a new key; False, and nothing done, where a file of this name is there."""
-        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        target = self._path / (name or f"{item.key.id}.json")
-        return self._write(item, target, os.link)
+    def read(self) -> Sequence[RingKey]:
+        """Return the keys, in the order of their files; none where there is no directory."""
+        items = [_read_key_file(file) for file in self._files()]
+        return _with_signer(items, last=True)
+
+    def add(self, item: RingKey) -> bool:
+        """Keep a new key; False, and nothing done, where it is there."""
+        if any(each.key.id == item.key.id for each in self.read()):
+            return False
+        return self._write(item, self._path / f"{_file_name(item.key.id)}.json", os.link)
 
     def replace(self, item: RingKey) -> None:
         """Keep the new moments of a key that is there.
@@ -138,14 +147,18 @@ class KeyDirectory:
             ConfigurationError: it is not, or its file is a PEM, which has none.
         """
         for file in self._files():
-            if file.suffix == ".json" and _read_key_file(file, 0).key.id == item.key.id:
+            if file.suffix != ".pem" and _read_key_file(file).item.key.id == item.key.id:
                 self._write(item, file, os.replace)
                 return
         raise ConfigurationError(f"{self._path} holds no JWK {item.key.id}; a PEM has no dates.")
 
-    def _write(self, item: RingKey, target: Path, put: Any) -> bool:
-        # Whoever reads meanwhile sees the whole file or none.
-        descriptor, name = tempfile.mkstemp(dir=self._path, prefix=".")
+    def _write(self, item: RingKey, target: Path, put: Callable[[str, Path], None]) -> bool:
+        # Whoever reads meanwhile sees the whole file or none; only its owner can read it.
+        try:
+            self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(dir=self._path, prefix=".")
+        except OSError as error:
+            raise ConfigurationError(f"{self._path}: {error.strerror}") from None
         try:
             with os.fdopen(descriptor, "w") as file:
                 json.dump(_dump(item), file, indent=2)
@@ -154,12 +167,14 @@ class KeyDirectory:
             put(name, target)
         except FileExistsError:
             return False
+        except OSError as error:
+            raise ConfigurationError(f"{target}: {error.strerror}") from None
         finally:
             with contextlib.suppress(FileNotFoundError):
                 Path(name).unlink()
         return True
 
-    def _files(self) -> list[Path]:
+    def _files(self) -> Sequence[Path]:
         try:
             files = [file for file in self._path.iterdir() if not file.name.startswith(".")]
         except FileNotFoundError:
@@ -169,43 +184,70 @@ class KeyDirectory:
         return sorted(file for file in files if file.suffix in {".json", ".jwk", ".pem"})
 
 
-def _read_set(text: str) -> list[RingKey]:
-    members = _parse(text, "The JWK Set")
-    jwks = members.get("keys")
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A key as it was read."""
+
+    item: RingKey
+    has_dates: bool
+    may_sign: bool
+
+
+def _read_set(text: str, where: str) -> Sequence[RingKey]:
+    jwks = _parse(text, where).get("keys")
     if not isinstance(jwks, list) or not all(isinstance(jwk, dict) for jwk in jwks) or not jwks:
-        raise ConfigurationError('A JWK Set looks like {"keys": [...]} and holds a key.')
-    items = [_item(jwk) for jwk in jwks]
-    if all(item.activate_at is None for item in items):
-        for number, item in enumerate(items):
-            if item.key.can_sign:
-                items[number] = RingKey(key=item.key, published_at=ALWAYS, activate_at=ALWAYS)
-                break
+        raise ConfigurationError(f'{where} has to look like {{"keys": [...]}} and hold a key.')
+    try:
+        return _with_signer([_read_jwk(jwk) for jwk in jwks], last=False)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}: {error}") from None
+
+
+def _read_key_file(file: Path) -> _Read:
+    text = _read(file)
+    try:
+        if file.suffix == ".pem":
+            key = Key.from_pem(text)
+            item = RingKey(key=key, published_at=ALWAYS)
+            return _Read(item, has_dates=False, may_sign=key.can_sign)
+        return _read_jwk(_parse(text, "The file"))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{file}: {error}") from None
+
+
+def _read_jwk(jwk: Mapping[str, Any]) -> _Read:
+    moments = {name: _moment(name, jwk.get(name)) for name in MOMENTS}
+    has_dates = not jwk.keys().isdisjoint(MOMENTS)
+    if not has_dates:
+        moments["published_at"] = ALWAYS
+    key = Key.from_jwk(jwk)
+    # RFC 7517 section 4.3: a private key may be there to verify only.
+    may_sign = key.can_sign and "sign" in jwk.get("key_ops", ["sign"])
+    return _Read(RingKey(key=key, **moments), has_dates, may_sign)
+
+
+def _with_signer(keys: Sequence[_Read], *, last: bool) -> Sequence[RingKey]:
+    """Let one of the keys without dates sign, until one with dates does."""
+    items = [read.item for read in keys]
+    numbers = [n for n, read in enumerate(keys) if read.may_sign and not read.has_dates]
+    begun = any(item.activate_at is not None and item.activate_at <= ALWAYS for item in items)
+    if numbers and not begun:
+        chosen = numbers[-1 if last else 0]
+        items[chosen] = dataclasses.replace(items[chosen], activate_at=ALWAYS)
     return items
 
 
-def _read_key_file(file: Path, number: int) -> RingKey:
-    text = _read(file)
-    try:
-        if file.suffix != ".pem":
-            return _item(_parse(text, "The file"))
-        key = Key.from_pem(text)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{file}: {error}") from None
-    # Microseconds at the dawn of time keep the order of the names.
-    begin = ALWAYS.replace(microsecond=min(number, 999_999)) if key.can_sign else None
-    return RingKey(key=key, published_at=ALWAYS, activate_at=begin)
-
-
-def _item(jwk: Mapping[str, Any]) -> RingKey:
-    moments = {name: _moment(name, jwk.get(name)) for name in MOMENTS}
-    if not set(MOMENTS) & jwk.keys():
-        moments["published_at"] = ALWAYS
-    return RingKey(key=Key.from_jwk(jwk), **moments)
+def _file_name(key_id: str) -> str:
+    # An id may be any text, "../other" too; our own ones are names already.
+    if _SAFE_NAME.fullmatch(key_id):
+        return key_id
+    return hashlib.sha256(key_id.encode()).hexdigest()
 
 
 def _dump(item: RingKey) -> dict[str, Any]:
     moments = {name: getattr(item, name) for name in MOMENTS}
-    dates = {name: moments[name].isoformat() for name in moments if moments[name] is not None}
+    # Those that are not set are written too: a key without any dates would sign by its name.
+    dates = {name: moment and moment.isoformat() for name, moment in moments.items()}
     return {**item.key.private_jwk(), **dates}
 
 
@@ -215,7 +257,7 @@ def _moment(name: str, value: Any) -> datetime | None:
     try:
         moment = datetime.fromisoformat(value)
     except (TypeError, ValueError):
-        raise ConfigurationError(f"{name} of a key is no date: {value!r}") from None
+        raise ConfigurationError(f"{name} is no date like 2030-01-31T12:00:00Z.") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
@@ -233,7 +275,7 @@ def _read(file: Path) -> str:
     try:
         with file.open("rb") as stream:
             content = stream.read(MAX_BYTES)
-        return content.decode()
+        return content.decode("utf-8-sig")
     except OSError as error:
         raise ConfigurationError(f"{file}: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -5,12 +5,14 @@ import binascii
 import hashlib
 import hmac
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal, cast
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import (
@@ -30,6 +32,7 @@ AlgorithmName = Literal["HS256", "HS384", "HS512", "RS256", "PS256", "ES256", "E
 MIN_RSA_BITS = 2048  # RFC 7518 section 3.3
 NEW_RSA_BITS = 3072
 MIN_DISTINCT_BYTES = 8
+MAX_ID_BYTES = 200  # it stands in the header of every token
 HOW_TO_MAKE_A_SECRET = (
     "Make one with `python -m jwt_auth_kit secret` and set it as JWT_SECRET_KEY "
     "(in the environment or in .env)."
@@ -55,6 +58,15 @@ _THUMBPRINT_MEMBERS = {
     "OKP": ("crv", "kty", "x"),
 }
 _PRIVATE_MEMBERS = frozenset({"d", "k", "p", "q", "dp", "dq", "qi", "oth"})
+_ENCODED_MEMBERS = ("k", "n", "e", "x", "y", "d", "p", "q", "dp", "dq", "qi")
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
+
+# Keys of faulty chips (CVE-2017-15361) can be computed from their modulus. All of them, and one
+# other in 2**27, have for each of these primes a remainder that is a power of 65537.
+_FAULTY_REMAINDERS = {
+    prime: frozenset(pow(65537, exponent, prime) for exponent in range(prime))
+    for prime in (11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)
+}
 
 _PRIVATE_KEYS = (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey, ed25519.Ed25519PrivateKey)
 
@@ -74,17 +86,17 @@ class Key:
 
     id: str
     algorithm: AlgorithmName
-    material: Any = field(repr=False)
+    material: Any = field(repr=False, compare=False)
+    can_sign: bool = field(init=False, repr=False)
+    """Whether it is a secret or a private key."""
+    _verifies: Any = field(init=False, repr=False, hash=False)
 
     def __post_init__(self) -> None:
-        if self.algorithm not in _ALGORITHMS:
-            raise ConfigurationError(
-                f"{self.algorithm!r} is no algorithm of a Key; use {', '.join(_ALGORITHMS)}."
-            )
-        if self.is_symmetric:
-            _check_secret(self.algorithm, self.material)
-        else:
-            _check_key(self.algorithm, self.material)
+        _check_id(self.id)
+        _check_material(self.algorithm, self.material)
+        is_private = isinstance(self.material, _PRIVATE_KEYS)
+        object.__setattr__(self, "can_sign", self.is_symmetric or is_private)
+        object.__setattr__(self, "_verifies", _public(self.material))
 
     @classmethod
     def from_secret(cls, secret: str, algorithm: AlgorithmName = "HS256") -> "Key":
@@ -105,16 +117,7 @@ class Key:
         Raises:
             ConfigurationError: it is no such key, or a weak one.
         """
-        text = pem.encode() if isinstance(pem, str) else pem
-        try:
-            material: Any = serialization.load_pem_private_key(text, password=None)
-        except (ValueError, TypeError):
-            try:
-                material = serialization.load_pem_public_key(text)
-            except ValueError:
-                raise ConfigurationError(
-                    f"Not an unencrypted PEM key. {HOW_TO_MAKE_A_KEY}"
-                ) from None
+        material = _read_pem(pem if isinstance(pem, bytes) else pem.encode(errors="replace"))
         return cls._of(material, algorithm or _default_algorithm(material))
 
     @classmethod
@@ -128,17 +131,13 @@ class Key:
         """
         # RFC 7517 sections 4.2 and 4.3: a key that says it is for something else is not ours.
         operations = jwk.get("key_ops", ["verify"])
-        if jwk.get("use", "sig") != "sig" or not {"sign", "verify"}.intersection(operations):
+        is_for_tokens = isinstance(operations, list) and (
+            "sign" in operations or "verify" in operations
+        )
+        if jwk.get("use", "sig") != "sig" or not is_for_tokens:
             raise ConfigurationError("This JWK is not for signatures; see its use and key_ops.")
         algorithm = _algorithm_of(jwk)
-        try:
-            material = cast("Any", _ALGORITHMS[algorithm]).from_jwk(dict(jwk))
-        except (InvalidKeyError, ValueError, TypeError, KeyError):
-            raise ConfigurationError("This JWK cannot be read.") from None
-        key_id = jwk.get("kid")
-        if algorithm in _SECRET_BYTES:
-            return cls(id=key_id or _secret_id(material), algorithm=algorithm, material=material)
-        return cls._of(material, algorithm, key_id)
+        return cls._of(_read_jwk(algorithm, jwk), algorithm, jwk.get("kid"))
 
     @classmethod
     def generate(cls, algorithm: AlgorithmName = "EdDSA") -> "Key":
@@ -147,33 +146,30 @@ class Key:
         Raises:
             ConfigurationError: there is no such algorithm.
         """
-        if algorithm in _SECRET_BYTES:
-            material: Any = secrets.token_bytes(_SECRET_BYTES[algorithm])
-            return cls(id=_secret_id(material), algorithm=algorithm, material=material)
+        _check_algorithm(algorithm)
+        material: Any
         match _KEY_TYPES.get(algorithm):
             case "RSA":
                 material = rsa.generate_private_key(public_exponent=65537, key_size=NEW_RSA_BITS)
             case "EC":
                 material = ec.generate_private_key(ec.SECP256R1())
-            case _:
+            case "OKP":
                 material = ed25519.Ed25519PrivateKey.generate()
+            case _:
+                material = secrets.token_bytes(_SECRET_BYTES[algorithm])
         return cls._of(material, algorithm)
 
     @classmethod
     def _of(cls, material: Any, algorithm: AlgorithmName, key_id: Any = None) -> "Key":
-        if not isinstance(key_id, str) or not key_id:
-            key_id = _thumbprint(_jwk(algorithm, _public(material)))
+        _check_material(algorithm, material)
+        if key_id is None:
+            key_id = _id_of(algorithm, material)
         return cls(id=key_id, algorithm=algorithm, material=material)
 
     @property
     def is_symmetric(self) -> bool:
         """Whether who can verify can also sign."""
         return self.algorithm in _SECRET_BYTES
-
-    @property
-    def can_sign(self) -> bool:
-        """Whether it is a secret or a private key."""
-        return self.is_symmetric or isinstance(self.material, _PRIVATE_KEYS)
 
     def public_jwk(self) -> dict[str, Any]:
         """Return the public key as a JWK (RFC 7517).
@@ -183,7 +179,7 @@ class Key:
         """
         if self.is_symmetric:
             raise ConfigurationError("A symmetric key has no public part to publish.")
-        members = _jwk(self.algorithm, _public(self.material))
+        members = _jwk(self.algorithm, self._verifies)
         public = {name: members[name] for name in members if name not in _PRIVATE_MEMBERS}
         return {**public, "kid": self.id, "alg": self.algorithm, "use": "sig"}
 
@@ -214,22 +210,48 @@ class Key:
         Raises:
             InvalidToken: another key or another algorithm made it.
         """
-        material = self.material if self.is_symmetric else _public(self.material)
-        if not _ALGORITHMS[self.algorithm].verify(signing_input, material, signature):
+        if not _ALGORITHMS[self.algorithm].verify(signing_input, self._verifies, signature):
             raise InvalidToken
 
 
-def _check_secret(algorithm: str, secret: bytes) -> None:
+def _check_id(key_id: Any) -> None:
+    if (
+        not isinstance(key_id, str)
+        or not key_id.isprintable()
+        or not 0 < len(key_id.encode()) <= MAX_ID_BYTES
+    ):
+        raise ConfigurationError(
+            f"The id (kid) of a key is a printable text of 1 to {MAX_ID_BYTES} bytes."
+        )
+
+
+def _check_material(algorithm: str, material: Any) -> None:
+    _check_algorithm(algorithm)
+    if algorithm in _SECRET_BYTES:
+        _check_secret(algorithm, material)
+    else:
+        _check_key(algorithm, material)
+
+
+def _check_algorithm(algorithm: Any) -> None:
+    if algorithm not in _ALGORITHMS:
+        raise ConfigurationError(
+            f"{algorithm!r} is no algorithm of a Key; use {', '.join(_ALGORITHMS)}."
+        )
+
+
+def _check_secret(algorithm: str, secret: Any) -> None:
+    if not isinstance(secret, bytes):
+        raise ConfigurationError(f"This is no key for {algorithm}, which takes bytes.")
     least = _SECRET_BYTES[algorithm]
+    how = HOW_TO_MAKE_A_SECRET if algorithm == "HS256" else HOW_TO_MAKE_A_KEY
     if len(secret) < least:
         raise ConfigurationError(
-            f"JWT_SECRET_KEY holds {len(secret)} bytes, but at least {least} are needed for "
-            f"{algorithm}. {HOW_TO_MAKE_A_SECRET}"
+            f"The secret holds {len(secret)} bytes, but at least {least} are needed for "
+            f"{algorithm}. {how}"
         )
     if len(set(secret)) < MIN_DISTINCT_BYTES:
-        raise ConfigurationError(
-            f"JWT_SECRET_KEY repeats a few bytes and can be guessed. {HOW_TO_MAKE_A_SECRET}"
-        )
+        raise ConfigurationError(f"The secret repeats a few bytes and can be guessed. {how}")
 
 
 def _check_key(algorithm: str, material: Any) -> None:
@@ -244,16 +266,53 @@ def _check_key(algorithm: str, material: Any) -> None:
         raise ConfigurationError(
             f"This is no key for {algorithm}: RS256 and PS256 take RSA, ES256 P-256, EdDSA Ed25519."
         )
-    if isinstance(public, rsa.RSAPublicKey) and public.key_size < MIN_RSA_BITS:
+    if isinstance(public, rsa.RSAPublicKey):
+        _check_rsa(public)
+
+
+def _check_rsa(public: rsa.RSAPublicKey) -> None:
+    if public.key_size < MIN_RSA_BITS:
         raise ConfigurationError(
             f"This RSA key has {public.key_size} bits, but at least {MIN_RSA_BITS} are needed. "
             f"{HOW_TO_MAKE_A_KEY}"
         )
+    modulus = public.public_numbers().n
+    if all(modulus % prime in faulty for prime, faulty in _FAULTY_REMAINDERS.items()):
+        raise ConfigurationError(
+            "This RSA key was made by a faulty chip and can be computed (CVE-2017-15361). "
+            f"{HOW_TO_MAKE_A_KEY}"
+        )
+
+
+def _read_pem(pem: bytes) -> Any:
+    for read in (_read_private_pem, serialization.load_pem_public_key):
+        try:
+            return read(pem)
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            continue
+    raise ConfigurationError(
+        f"Not a private or public key in PEM, or an encrypted one. {HOW_TO_MAKE_A_KEY}"
+    )
+
+
+def _read_private_pem(pem: bytes) -> Any:
+    return serialization.load_pem_private_key(pem, password=None)
+
+
+def _read_jwk(algorithm: str, jwk: Mapping[str, Any]) -> Any:
+    # Python's decoder drops what is no base64url, and a secret would be shorter than it looks.
+    parts = [jwk[name] for name in _ENCODED_MEMBERS if name in jwk]
+    if not all(isinstance(part, str) and _BASE64URL.fullmatch(part) for part in parts):
+        raise ConfigurationError("A member of this JWK is no base64url without padding.")
+    try:
+        return cast("Any", _ALGORITHMS[algorithm]).from_jwk(dict(jwk))
+    except (InvalidKeyError, UnsupportedAlgorithm, ValueError, TypeError, KeyError, OverflowError):
+        raise ConfigurationError("This JWK cannot be read.") from None
 
 
 def _algorithm_of(jwk: Mapping[str, Any]) -> AlgorithmName:
     """Tell the one algorithm of *jwk*; what its kind leaves open, ``alg`` has to say."""
-    kind, curve, named = jwk.get("kty"), jwk.get("crv"), jwk.get("alg")
+    kind, curve, named = (_text(jwk.get(name)) for name in ("kty", "crv", "alg"))
     named = "EdDSA" if named == "Ed25519" else named  # RFC 9864 gives it a second name
     possible: Mapping[Any, tuple[str, ...]] = {
         ("oct", None): ("HS256", "HS384", "HS512"),
@@ -266,9 +325,15 @@ def _algorithm_of(jwk: Mapping[str, Any]) -> AlgorithmName:
         named = names[0]
     if named not in names:
         raise ConfigurationError(
-            f"A JWK of kind {kind!r} with curve {curve!r} and alg {named!r} is of no use here."
+            f"A JWK with kty {kind!r}, crv {curve!r} and alg {named!r} is of no use here. "
+            "Good ones are RSA with alg RS256 or PS256, EC on P-256, OKP on Ed25519, and oct "
+            "with alg HS256, HS384 or HS512."
         )
     return cast("AlgorithmName", named)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)[:20]
 
 
 def _default_algorithm(material: Any) -> AlgorithmName:
@@ -295,6 +360,12 @@ def _private_bytes(material: Any) -> bytes:
 def _jwk(algorithm: str, material: Any) -> dict[str, Any]:
     members = cast("Any", _ALGORITHMS[algorithm]).to_jwk(material, as_dict=True)
     return {name: members[name] for name in members if name != "key_ops"}
+
+
+def _id_of(algorithm: str, material: Any) -> str:
+    if algorithm in _SECRET_BYTES:
+        return _secret_id(material)
+    return _thumbprint(_jwk(algorithm, _public(material)))
 
 
 def _thumbprint(jwk: Mapping[str, Any]) -> str:

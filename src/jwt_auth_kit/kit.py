@@ -51,6 +51,8 @@ class CurrentUser:
     """When the user last proved to be one; refreshing does not move it."""
     scopes: frozenset[str] = NO_SCOPES
     claims: Claims | None = field(default=None, repr=False, compare=False)
+    key_id: str | None = field(default=None, repr=False, compare=False)
+    """Which key the access token was signed with."""
 
 
 class AuthKit:
@@ -60,7 +62,7 @@ class AuthKit:
         users: where accounts are kept; in memory by default.
         tokens: where sessions are kept; in memory by default.
         settings: lives and names; read from the environment by default.
-        keys: what signs; ``JWT_SECRET_KEY`` by default.
+        keys: what signs; by default what the settings name, usually ``JWT_SECRET_KEY``.
         hasher: what hashes passwords; argon2id by default.
         password_policy: which new passwords are accepted.
         throttle: limits guesses of passwords; counts in memory by default.
@@ -213,6 +215,7 @@ class AuthKit:
             auth_time=_moment(claims.get("auth_time")),
             scopes=frozenset(claims["scope"].split()) if "scope" in claims else NO_SCOPES,
             claims=claims,
+            key_id=self.jwt.key_id_of(access_token),
         )
 
     async def recheck(self, user: CurrentUser) -> None:
@@ -220,10 +223,11 @@ class AuthKit:
 
         Raises:
             ExpiredToken: its time is over.
+            InvalidToken: its key was revoked.
             RevokedToken: its session ended or its user's rights changed, as far as known here.
         """
         if user.claims is not None:
-            self.jwt.check_time(user.claims)
+            self.jwt.check_again(user.claims, user.key_id)
             await self._sessions.check(user.claims)
 
     def seconds_left(self, user: CurrentUser) -> int:

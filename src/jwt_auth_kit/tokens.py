@@ -135,12 +135,11 @@ class JWTManager:
             HEADER_TYPES["access"]: access_ttl + grace,
             HEADER_TYPES["refresh"]: refresh_ttl + grace,
         }
-        self._verified: dict[str, tuple[str, Claims]] = {}
-
-    @property
-    def access_life(self) -> timedelta:
+        self.access_life = access_ttl + grace
         """How long an access token may be good for somebody, whatever the clocks say."""
-        return self._lives[HEADER_TYPES["access"]]
+        self._leeway = leeway.total_seconds()
+        self._skew = max(CLOCK_SKEW, leeway).total_seconds()
+        self._verified: dict[str, tuple[str, Claims]] = {}
 
     def create_access_token(
         self, user_data: Mapping[str, Any], *, session: Session | None = None, epoch: int = 0
@@ -253,8 +252,10 @@ class JWTManager:
         known = self._verified.get(token) if token_type == "access" else None
         if known is not None:
             key_id, remembered = known
-            self._find_key(key_id, HEADER_TYPES["access"])  # it may be revoked since
-            self.check_time(remembered, allow_expired=allow_expired)
+            now = self.now()
+            if self.keys.find(key_id, now, keep=self.access_life) is None:  # revoked since
+                raise InvalidToken
+            self._check_time(remembered, now, allow_expired=allow_expired)
             return remembered.copy()
         header, payload = self._read_verified(token)
         claims = _object(payload)
@@ -320,6 +321,22 @@ class JWTManager:
         ):
             raise InvalidToken
 
+    def check_again(self, claims: Mapping[str, Any], key_id: str | None) -> None:
+        """Let *claims* pass whose token was verified before, with the key of this id.
+
+        Raises:
+            ExpiredToken: its time is over.
+            InvalidToken: its key was revoked.
+        """
+        if key_id is not None:
+            self._find_key(key_id, HEADER_TYPES["access"])
+        self.check_time(claims)
+
+    def key_id_of(self, token: str) -> str:
+        """Return which key an access token names that was verified just now."""
+        known = self._verified.get(token)
+        return str(_object(_bytes(token.partition(".")[0]))["kid"]) if known is None else known[0]
+
     def check_time(self, claims: Mapping[str, Any], *, allow_expired: bool = False) -> None:
         """Let *claims* of a verified token pass whose time has come and is not over.
 
@@ -327,11 +344,16 @@ class JWTManager:
             ExpiredToken: it is over.
             InvalidToken: it has not come.
         """
-        now = self.now().timestamp()
-        latest = now + max(CLOCK_SKEW, self.leeway).total_seconds()
+        self._check_time(claims, self.now(), allow_expired=allow_expired)
+
+    def _check_time(
+        self, claims: Mapping[str, Any], moment: datetime, *, allow_expired: bool
+    ) -> None:
+        now = moment.timestamp()
+        latest = now + self._skew
         if claims["iat"] > latest or claims.get("nbf", 0) > latest:
             raise InvalidToken
-        if not allow_expired and now >= claims["exp"] + self.leeway.total_seconds():
+        if not allow_expired and now >= claims["exp"] + self._leeway:
             raise ExpiredToken
 
     def _sign(self, claims: dict[str, Any], token_type: TokenType) -> str:
