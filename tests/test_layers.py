@@ -17,13 +17,14 @@ LAYERS = [
     {"settings", "passwords", "sessions", "events", "bodies"},
     {"password_policy", "stores.base"},
     {"keys", "throttle", "revocations", "stores.memory", "stores.sqlalchemy", "stores.redis"},
-    {"tokens", "clients", "cross_site"},
-    {"session_manager"},
+    {"key_ring", "clients", "cross_site"},
+    {"key_sources", "tokens"},
+    {"session_manager", "key_commands"},
     {"kit", "transports"},
     {"openapi", "oauth_form"},
     {"dependencies"},
     {"protection", "checks", "websockets"},
-    {"router"},
+    {"router", "jwks"},
     {"__init__", "__main__", "testing.token_stores", "testing.user_stores", "testing.routes"},
     {"testing"},
 ]
@@ -31,7 +32,8 @@ LAYERS = [
 
 HTTP = {
     *("errors", "clients", "cross_site", "transports", "openapi", "oauth_form", "dependencies"),
-    *("protection", "checks", "websockets", "router", "__main__", "testing.routes"),
+    *("protection", "checks", "websockets", "router", "jwks", "__main__"),
+    "testing.routes",
 }
 """What knows that there is a web."""
 
@@ -39,6 +41,7 @@ WRAPPERS = {
     "fastapi": HTTP,
     "starlette": HTTP,
     "jwt": {"keys"},
+    "cryptography": {"keys"},
     "argon2": {"passwords"},
     "passlib": {"passwords"},
     "limits": {"throttle"},

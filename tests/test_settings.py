@@ -288,6 +288,9 @@ class TestWhereSettingsComeFrom:
 
         assert settings.model_dump() == {
             "secret_key": None,
+            "keys": None,
+            "keys_file": None,
+            "keys_dir": None,
             "access_ttl": timedelta(minutes=15),
             "refresh_ttl": timedelta(days=7),
             "session_ttl": timedelta(days=30),

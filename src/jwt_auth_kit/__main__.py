@@ -1,4 +1,4 @@
-"""The command line: ``python -m jwt_auth_kit secret``, ``purge`` and ``doctor``."""
+"""The command line: ``python -m jwt_auth_kit secret``, ``keys``, ``purge`` and ``doctor``."""
 
 import argparse
 import asyncio
@@ -15,6 +15,7 @@ from fastapi import FastAPI
 
 from .checks import Finding, find_problems
 from .errors import ConfigurationError, ServiceUnavailable
+from .key_commands import add_key_commands, run_key_command
 from .kit import AuthKit
 
 T = TypeVar("T")
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("secret", help="print a new random secret for JWT_SECRET_KEY")
+    add_key_commands(commands)
     purge = commands.add_parser("purge", help="delete sessions that ended a day ago or earlier")
     purge.add_argument(
         "kit", metavar="MODULE:KIT", help="an AuthKit or a function that makes one, app.main:kit"
@@ -45,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         match options.command:
             case "secret":
                 print(make_secret())
+            case "keys":
+                run_key_command(options)
             case "purge":
                 kit = load(options.kit, AuthKit)
                 print(f"{asyncio.run(purge_all(kit))} sessions deleted")

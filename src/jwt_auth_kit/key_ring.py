@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import zip_longest
 from typing import Any, Literal, Protocol
 
 from .errors import ConfigurationError
@@ -219,19 +219,13 @@ class KeyRing:
         self._use(source.load())
 
     def _use(self, items: Sequence[RingKey]) -> None:
-        """Put *items* in the order in which they sign; each ends where the next one begins."""
-        by_id = {item.key.id: item for item in items}
-        if len(by_id) < len(items):
+        ordered = in_order(items)
+        by_id = {item.key.id: item for item in ordered}
+        if len(by_id) < len(ordered):
             raise ConfigurationError("Two keys of the ring have one id (kid).")
-        signing = sorted(
-            filter(_will_sign, items), key=lambda item: (item.activate_at, item.key.id)
-        )
-        for item, follower in pairwise(signing):
-            retired_at = _earliest(item.retired_at, follower.activate_at)
-            by_id[item.key.id] = replace(item, retired_at=retired_at)
         # Whoever reads meanwhile sees all of the old keys or all of the new ones, at each name.
         self._by_id: Mapping[str, RingKey] = by_id
-        self._signing = [by_id[item.key.id] for item in reversed(signing)]
+        self._signing = [item for item in reversed(ordered) if _will_sign(item)]
 
     def _look_for_changes(self, interval: float | None = None, *, wait: bool = False) -> None:
         interval = self._interval if interval is None else interval
@@ -264,6 +258,19 @@ class KeyRing:
     def __repr__(self) -> str:
         keys = (f"{item.key.algorithm} {item.key.id}" for item in self._by_id.values())
         return f"KeyRing({', '.join(keys)})"
+
+
+def in_order(items: Iterable[RingKey]) -> Sequence[RingKey]:
+    """Return *items* in the order in which they sign; each ends where the next one begins."""
+    will_sign: dict[bool, list[RingKey]] = {True: [], False: []}
+    for item in items:
+        will_sign[_will_sign(item)].append(item)
+    signing = sorted(will_sign[True], key=lambda item: (item.activate_at, item.key.id))
+    ended = [
+        replace(item, retired_at=_earliest(item.retired_at, follower and follower.activate_at))
+        for item, follower in zip_longest(signing, signing[1:])
+    ]
+    return [*ended, *will_sign[False]]
 
 
 def _is_past(moment: datetime | None, now: datetime) -> bool:

@@ -140,6 +140,13 @@ class KeyDirectory:
             return False
         return self._write(item, self._path / f"{_file_name(item.key.id)}.json", os.link)
 
+    def get(self, key_id: str) -> RingKey | None:
+        """Return a key with the dates it is kept with; None for a PEM, and where there is none."""
+        for file in self._files():
+            if file.suffix != ".pem" and (item := _read_key_file(file).item).key.id == key_id:
+                return item
+        return None
+
     def replace(self, item: RingKey) -> None:
         """Keep the new moments of a key that is there.
 

@@ -157,7 +157,9 @@ class Key:
                 material = ed25519.Ed25519PrivateKey.generate()
             case _:
                 material = secrets.token_bytes(_SECRET_BYTES[algorithm])
-        return cls._of(material, algorithm)
+        key = cls._of(material, algorithm)
+        # On a command line an id that begins like an option would be taken for one.
+        return cls.generate(algorithm) if key.id.startswith("-") else key
 
     @classmethod
     def _of(cls, material: Any, algorithm: AlgorithmName, key_id: Any = None) -> "Key":
