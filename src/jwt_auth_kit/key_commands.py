@@ -122,7 +122,7 @@ class KeyCommands:
     def list(self) -> None:
         """Print a table of the keys."""
         rows: list[tuple[str, ...]] = [COLUMNS]
-        for item in in_order(self._directory.read()):
+        for item in in_order(self._directory.load()):
             moments = (item.published_at, item.activate_at, item.retired_at, item.revoked_at)
             state = item.state(self._now, keep=self._refresh_life)
             rows.append((item.key.id, item.key.algorithm, state, *map(_in_words, moments)))

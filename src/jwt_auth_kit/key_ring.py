@@ -27,7 +27,8 @@ class RingKey:
 
     key: Key
     published_at: datetime | None = None
-    """From here on it verifies, and stands in the JWK Set; one that will sign does so already."""
+    """From here on it verifies, and stands in the JWK Set; always, where only the moment is set
+    at which it signs."""
     activate_at: datetime | None = None
     """From here on it signs, until a later key does."""
     retired_at: datetime | None = None
@@ -47,12 +48,18 @@ class RingKey:
 
     def verifies(self, now: datetime, *, keep: timedelta) -> bool:
         """Tell whether a token it signed may be good at *now*; tokens live as long as *keep*."""
-        # A key that is to sign verifies at once: the clock of another process may be ahead.
-        if self.activate_at is None and not _is_past(self.published_at, now):
+        if not _is_past(self.published_at, now) and not self._is_known_unpublished(now):
             return False
         if self.revoked_at is not None and self.revoked_at <= now:
             return False
         return self.retired_at is None or now - keep < self.retired_at
+
+    def _is_known_unpublished(self, now: datetime) -> bool:
+        # What signs verifies, and before that too if nobody said from when on: the clock of
+        # another process may be ahead.
+        if self.published_at is None:
+            return self.activate_at is not None
+        return _is_past(self.activate_at, now)
 
     def signs(self, now: datetime) -> bool:
         """Tell whether it may sign at *now*."""
@@ -266,9 +273,10 @@ def in_order(items: Iterable[RingKey]) -> Sequence[RingKey]:
     for item in items:
         will_sign[_will_sign(item)].append(item)
     signing = sorted(will_sign[True], key=lambda item: (item.activate_at, item.key.id))
+    ends = [follower.activate_at for follower in signing[1:]]
     ended = [
-        replace(item, retired_at=_earliest(item.retired_at, follower and follower.activate_at))
-        for item, follower in zip_longest(signing, signing[1:])
+        replace(item, retired_at=_earliest(item.retired_at, end))
+        for item, end in zip_longest(signing, ends)
     ]
     return [*ended, *will_sign[False]]
 
