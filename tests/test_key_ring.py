@@ -326,7 +326,7 @@ class TestRevocation:
         jwt = JWTManager(KeyRing.from_source(shelf, interval=timedelta(milliseconds=200)))
         access = jwt.create_access_token(USER)
         jwt.verify_access_token(access)
-        shelf.put(replace(always(OLD), revoked_at=NOW.replace(year=2020)), always(NEW))
+        shelf.put(always(NEW), replace(always(OLD), revoked_at=datetime.now(UTC)))
 
         took = wait_until(lambda: not is_accepted(jwt, access))
 

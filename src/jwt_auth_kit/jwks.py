@@ -1,11 +1,11 @@
 """GET /.well-known/jwks.json: the public keys, for services that verify our tokens."""
 
 import hashlib
-import json
 from datetime import datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from .dependencies import get_installation
@@ -22,7 +22,7 @@ class JWKSet(BaseModel):
     keys: list[dict[str, Any]]
 
 
-class _JWKSetResponse(Response):
+class _JWKSetResponse(JSONResponse):
     media_type = MEDIA_TYPE
 
 
@@ -53,15 +53,16 @@ async def show_public_keys(request: Request) -> Response:
     if not keys:
         # A cache would keep it by default (RFC 9111 section 4.2.2), and the first key may come.
         raise HTTPException(404, "There are no public keys", {"Cache-Control": "no-store"})
-    body = json.dumps({"keys": keys}, separators=(",", ":")).encode()
-    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    answer = _JWKSetResponse({"keys": keys})
+    tag = f'"{hashlib.sha256(answer.body).hexdigest()[:32]}"'
     headers = {
         "ETag": tag,
         "Cache-Control": _cache_control(now, jwt.keys.next_change(now, keep=keep)),
     }
     if not _tags(request).isdisjoint({tag, "*"}):
         return Response(status_code=304, headers=headers)
-    return _JWKSetResponse(body, headers=headers)
+    answer.headers.update(headers)
+    return answer
 
 
 def _cache_control(now: datetime, next_change: datetime | None) -> str:
