@@ -103,21 +103,21 @@ class KeyCommands:
         """Make a key; print its id and nothing else, so that a script can keep it."""
         if draft and activate:
             raise ConfigurationError("A draft does not sign: leave out --draft or --activate.")
-        is_first = not self._directory.read()
-        if is_first:  # no clock of another machine is too slow for it
-            item = RingKey(key=Key.generate(algorithm), published_at=ALWAYS, activate_at=ALWAYS)
-        else:
-            item = RingKey(
-                key=Key.generate(algorithm),
-                published_at=None if draft else self._now,
-                activate_at=self._now if activate else None,
-            )
+        key = Key.generate(algorithm)
+        if not self._directory.read() and self._directory.add_first(key):
+            print(key.id)
+            return
+        item = RingKey(
+            key=key,
+            published_at=None if draft else self._now,
+            activate_at=self._now if activate else None,
+        )
         self._directory.add(item)
-        print(item.key.id)
-        if activate and not is_first:
+        print(key.id)
+        if activate:
             self._warn_if_unknown(item)
-        elif not is_first and not draft:
-            _note(f"It is published. Let it sign tomorrow: keys activate {item.key.id} --at +1d")
+        elif not draft:
+            _note(f"It is published. Let it sign tomorrow: keys activate {key.id} --at +1d")
 
     def list(self) -> None:
         """Print a table of the keys."""

@@ -120,8 +120,7 @@ class KeyDirectory:
         """See KeySource.load."""
         algorithm, self._create = self._create, None  # a disk that goes away must not make one
         if algorithm is not None and not self._files():
-            first = RingKey(key=Key.generate(algorithm), published_at=ALWAYS, activate_at=ALWAYS)
-            self._write(first, self._path / FIRST_KEY, os.link)
+            self.add_first(Key.generate(algorithm))
         if not (items := self.read()):
             raise ConfigurationError(
                 f"{self._path} holds no key. Make one: python -m jwt_auth_kit keys new "
@@ -139,6 +138,12 @@ class KeyDirectory:
         if any(each.key.id == item.key.id for each in self.read()):
             return False
         return self._write(item, self._path / f"{_file_name(item.key.id)}.json", os.link)
+
+    def add_first(self, key: Key) -> bool:
+        """Keep the first key, which signs at once; False where another process was faster."""
+        # Always, not now: the clock of another machine may be behind.
+        item = RingKey(key=key, published_at=ALWAYS, activate_at=ALWAYS)
+        return self._write(item, self._path / FIRST_KEY, os.link)
 
     def get(self, key_id: str) -> RingKey | None:
         """Return a key with the dates it is kept with; None for a PEM, and where there is none."""
