@@ -353,6 +353,14 @@ class TestRevokingKeys:
         assert keys.ring.active.algorithm == "ES256"
         assert sorted(keys.states().values()) == ["active", "revoked"]
 
+    def test_a_secret_never_takes_the_place_of_a_key_that_others_know(self, keys: Keys) -> None:
+        first, secret = keys("new"), keys("new", "--alg", "HS256")
+
+        keys("revoke", first)
+
+        assert keys.states()[secret] == "next"
+        assert keys.ring.active.algorithm == "EdDSA"
+
     def test_a_key_that_does_not_sign_is_not_replaced(self, keys: Keys) -> None:
         first, second = keys("new"), keys("new")
 

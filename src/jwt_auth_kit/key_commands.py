@@ -187,6 +187,7 @@ class KeyCommands:
             item
             for item in self._ordered()
             if item.key.can_sign
+            and item.key.is_symmetric == old.key.is_symmetric  # others can verify, or nobody
             and item.key.id != old.key.id
             and item.state(self._now, keep=self._refresh_life) in {"next", "draft"}
         ]
