@@ -8,7 +8,7 @@ from fastapi import Request, Response
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse
 
-from .tokens import TokenPair
+from .session_manager import SignedIn
 from .transports import NO_STORE
 
 FORM = "application/x-www-form-urlencoded"
@@ -33,6 +33,9 @@ class TokenBody(BaseModel):
     refresh_token: str = Field(repr=False)
     token_type: Literal["bearer"]
     expires_in: int
+    scope: str = Field(
+        default="", description="What was granted; left out where nobody asked and none is."
+    )
 
 
 class OAuthError(BaseModel):
@@ -60,15 +63,18 @@ async def read_form(request: Request) -> dict[str, str] | None:
     return form if len(form) == len(pairs) else None
 
 
-def grant(tokens: TokenPair) -> Response:
-    """Answer with tokens."""
+def grant(signed_in: SignedIn, wanted_scope: str) -> Response:
+    """Answer with tokens; scopes are those of the user, whatever the client wanted."""
+    tokens = signed_in.tokens
     body = TokenBody(
         access_token=tokens.access_token,
         refresh_token=tokens.refresh_token,
         token_type=tokens.token_type,
         expires_in=tokens.expires_in,
     )
-    return JSONResponse(body.model_dump(), headers=dict(NO_STORE))
+    if wanted_scope or signed_in.scopes:  # RFC 6749 section 5.1: said where it differs
+        body.scope = " ".join(sorted(signed_in.scopes))
+    return JSONResponse(body.model_dump(exclude_unset=True), headers=dict(NO_STORE))
 
 
 def refuse_grant(error: str, description: str) -> Response:

@@ -11,8 +11,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, FastAPI, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.types import Message, Receive
+from starlette.types import Message, Receive, Scope, Send
 
 from .bodies import (
     LoginBody,
@@ -87,6 +88,16 @@ class QuietRoute(APIRoute):
 
     Bodies over 16 KiB are refused before they are read to the end.
     """
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer so that no browser takes the answer, an error included, for anything else."""
+
+        async def send_as_it_is(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["X-Content-Type-Options"] = "nosniff"
+            await send(message)
+
+        await super().handle(scope, receive, send_as_it_is)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap FastAPI's handler."""
@@ -229,9 +240,10 @@ async def login(body: LoginBody, request: Request, response: Response) -> Signed
     client = installation.read_client(request)
     signed_in = await installation.kit.login(body.email, body.password, client=client)
     # ASVS 7.2.4: the session this browser was in is over, even if it was somebody else's.
-    replaced = _find_refresh_cookie(request)
-    if replaced is not None:
-        await installation.kit.logout(replaced, "refresh", client=client)
+    if _answering(request)[0].cookie_name is not None:
+        replaced = _find_refresh_cookie(request)
+        if replaced is not None:
+            await installation.kit.logout(replaced, "refresh", client=client)
     return _answer(request, response, signed_in)
 
 
@@ -260,7 +272,7 @@ async def token(request: Request) -> Response:
             return refuse_grant("unsupported_grant_type", "Use password or refresh_token")
     except Unauthorized as error:
         return refuse_grant("invalid_grant", error.message)
-    return grant(signed_in.tokens)
+    return grant(signed_in, form.get("scope", ""))
 
 
 @public

@@ -12,6 +12,7 @@ from .errors import AuthError
 from .kit import AuthKit, CurrentUser
 
 CHECK_INTERVAL = timedelta(seconds=4)
+INTERNAL_ERROR = 1011  # RFC 6455 section 7.4.1
 
 
 @asynccontextmanager
@@ -30,27 +31,43 @@ async def accept_while_signed_in(
     """
     kit = get_installation(websocket).kit
     await websocket.accept(subprotocol=chosen_protocol(websocket))
-    watch = asyncio.create_task(_close_when_over(kit, websocket, user, interval))
+    is_over = asyncio.Event()
+    watch = asyncio.create_task(_close_when_over(kit, websocket, user, interval, is_over))
     try:
         yield
     except WebSocketDisconnect:
         pass  # the client left, or was sent away
-    except RuntimeError:  # "cannot send any more", if it was sent away just before
-        if not watch.done():
+    except RuntimeError:  # "cannot send any more", to one who is being sent away
+        if not is_over.is_set():
             raise
     finally:
-        watch.cancel()
+        if not is_over.is_set():  # or else the client is still to be told why
+            watch.cancel()
         with suppress(asyncio.CancelledError):
             await watch
 
 
 async def _close_when_over(
-    kit: AuthKit, websocket: WebSocket, user: CurrentUser, interval: timedelta
+    kit: AuthKit,
+    websocket: WebSocket,
+    user: CurrentUser,
+    interval: timedelta,
+    is_over: asyncio.Event,
 ) -> None:
     try:
         while True:
             await kit.recheck(user)
             await asyncio.sleep(min(interval.total_seconds(), kit.seconds_left(user) + 1))
     except AuthError as error:
-        with suppress(RuntimeError):  # the route closed it in the meantime
-            await websocket.close(CLOSE_CODES.get(error.status, 1008), reason=error.code)
+        is_over.set()
+        await _close(websocket, CLOSE_CODES.get(error.status, 1008), error.code)
+    except Exception:
+        # Nobody looks for the end of the session any more, so the connection must not go on.
+        is_over.set()
+        await _close(websocket, INTERNAL_ERROR)
+        raise
+
+
+async def _close(websocket: WebSocket, code: int, reason: str = "") -> None:
+    with suppress(RuntimeError, WebSocketDisconnect):  # the route or the client was faster
+        await websocket.close(code, reason=reason)
