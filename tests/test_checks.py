@@ -97,7 +97,10 @@ def test_other_cors_settings_are_fine(
 
 
 def test_an_origin_of_cors_that_the_guard_refuses_is_a_warning() -> None:
-    cors = {"allow_origins": ["https://app.example.com"], "allow_credentials": True}
+    cors: dict[str, Any] = {
+        "allow_origins": ["https://app.example.com"],
+        "allow_credentials": True,
+    }
     trusted = [CookieTransport(trusted_origins=["https://app.example.com"])]
 
     assert ("warning", "cors") in found(make_app(transports=COOKIES, **cors))

@@ -5,28 +5,30 @@ from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 from fastapi import Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, JsonValue
 from starlette.responses import JSONResponse
 
+from .bodies import SecretBody
 from .session_manager import SignedIn
 from .transports import NO_STORE
 
 FORM = "application/x-www-form-urlencoded"
+SECRET: dict[str, JsonValue] = {"format": "password"}
 
 
-class TokenForm(BaseModel):
+class TokenForm(SecretBody):
     """The form of RFC 6749 sections 4.3.2 and 6."""
 
     grant_type: Literal["password", "refresh_token"]
     username: str | None = None
-    password: str | None = Field(default=None, json_schema_extra={"format": "password"})
-    refresh_token: str | None = None
+    password: str | None = Field(default=None, repr=False, json_schema_extra=SECRET)
+    refresh_token: str | None = Field(default=None, repr=False)
     scope: str | None = None
     client_id: str | None = None
-    client_secret: str | None = Field(default=None, json_schema_extra={"format": "password"})
+    client_secret: str | None = Field(default=None, repr=False, json_schema_extra=SECRET)
 
 
-class TokenBody(BaseModel):
+class TokenBody(SecretBody):
     """Answer of the token endpoint (RFC 6749 section 5.1)."""
 
     access_token: str = Field(repr=False)
