@@ -350,7 +350,7 @@ def test_a_token_that_browsers_would_drop_is_a_clear_error() -> None:
         assert client.portal is not None
         client.portal.call(make_user_of_an_old_table)
 
-        with pytest.raises(ConfigurationError, match="browsers keep 4096.*profile_claims"):
+        with pytest.raises(ConfigurationError, match=r"browsers keep 4096.*profile_claims"):
             login(client)
 
 
