@@ -25,7 +25,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
 from fastapi.testclient import TestClient
 from redis.asyncio import Redis
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from starlette.websockets import WebSocketDisconnect
 from websockets.sync.client import connect
@@ -104,7 +104,12 @@ class Secrets:
     """What must not be found, in every spelling."""
 
     def __init__(self) -> None:
-        self._others = {"quetzal": "a password or the key", SECRET: "the key in base64"}
+        self._others = {
+            "quetzal": "a password or the key",
+            SECRET: "the key in base64",
+            "$argon2": "a hash",
+            "[parameters:": "the values of a statement",
+        }
         self._tokens: dict[str, str] = {}
 
     def add_token(self, token: str) -> None:
@@ -396,8 +401,10 @@ def test_no_route_leaks_whatever_happens(
         other = visit.carry(visit.access_token)
         connect_in_every_way(client, visit, visit.access_token)
         do_everything_wrong(visit, operations, expired)
-        client.portal.call(break_database, engine, secrets)
-        try_everything_in_vain(visit, operations, other)
+        client.portal.call(read_secrets, engine, secrets)
+        for break_down in (let_writes_fail, let_reads_fail):
+            client.portal.call(break_down, engine)
+            try_everything_in_vain(visit, operations, other)
 
     written = logs()
     assert visit.find_leaks() == []
@@ -424,15 +431,28 @@ def use_a_spent_token(visit: Visit, clock: Clock) -> None:
     assert visit.refresh(spent).json()["detail"]["code"] == "refresh_reused"
 
 
-async def break_database(engine: AsyncEngine, secrets: Secrets) -> None:
-    """Remember what is in it, then let every statement fail."""
-    async with engine.begin() as connection:
+async def read_secrets(engine: AsyncEngine, secrets: Secrets) -> None:
+    async with engine.connect() as connection:
         for (password_hash,) in await connection.execute(text("SELECT password_hash FROM users")):
             secrets.add_hash(password_hash)
         for (salt,) in await connection.execute(text("SELECT salt FROM auth_sessions")):
             secrets.add_salt(salt)
+
+
+async def let_writes_fail(engine: AsyncEngine) -> None:
+    @event.listens_for(engine.sync_engine, "connect")
+    def forbid(connection: Any, _: object) -> None:
+        connection.execute("PRAGMA query_only = ON").close()
+
+    await engine.dispose()
+
+
+async def let_reads_fail(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        await connection.execute(text("PRAGMA query_only = OFF"))
         for table in ("auth_sessions", "auth_epochs", "users"):
             await connection.execute(text(f"DROP TABLE {table}"))
+        await connection.commit()
 
 
 def try_everything_in_vain(
@@ -441,6 +461,7 @@ def try_everything_in_vain(
     visit.address = "198.51.100.2"  # one that has guessed nothing yet
     fields = {**dict.fromkeys(EVERY_FIELD, PASSWORD), "grant_type": "password"}
     fields |= {"email": OTHER_EMAIL, "username": OTHER_EMAIL, "refresh_token": visit.refresh_token}
+    visit.call("POST", "/auth/register", json={"email": "c@example.com", "password": PASSWORD})
     for method, path in operations:
         body = {} if method != "POST" else {"data" if path.endswith("token") else "json": fields}
         visit.call(method, path, headers=headers, **body)

@@ -544,6 +544,21 @@ async def test_memory_forgets_accounts_that_nobody_tries_any_more(make: Make) ->
     assert second < 1.3 * first
 
 
+async def test_memory_has_a_bound(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jwt_auth_kit.throttle.MAX_SUBJECTS", 10)
+    throttle = make("memory://", per_network="1/minute", per_account="1/minute")
+    networks = [f"192.0.2.{host}" for host in range(11)]
+    for ip in networks:
+        await sign_in(throttle, "ada", ip)
+    await passes(throttle, "ada", ATTACKER)
+
+    tried_before = await passing(throttle, [("ada", ip) for ip in reversed(networks)])
+    tried_again = await passing(throttle, [("bob", networks[1]), ("eve", networks[10])])
+
+    assert tried_before == [True] * 10 + [False]  # the network of the oldest login is forgotten
+    assert tried_again == [False, True]  # and so is the oldest guess
+
+
 async def test_redis_forgets_everything_by_itself(make: Make, redis_storage: str) -> None:
     throttle = make(
         redis_storage,

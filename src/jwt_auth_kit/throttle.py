@@ -432,9 +432,9 @@ def _complete(scheme: str, url: str) -> str:
     parts = urlsplit(url)
     if not (parts.path if scheme == "redis+unix" else parts.hostname):
         raise ValueError("nowhere to connect to")
-    if scheme in {"redis", "rediss"} and parts.port is None:
-        parts = parts._replace(netloc=f"{parts.netloc}:{REDIS_PORT}")
-    return parts.geturl()
+    if scheme not in {"redis", "rediss"} or parts.port is not None:
+        return url
+    return parts._replace(netloc=f"{parts.netloc}:{REDIS_PORT}").geturl()
 
 
 def _key(limit: _Limit, subject: str) -> str:
