@@ -289,17 +289,20 @@ class Judge:
             if (route.method, route.path) == (attack.method, attack.route.path)
         )
         self.presented = set(read_credentials(request))
-        self.signs_with_our_key = any(
-            getattr(change, "keywords", {}).get("signer") == "ours" for change in changes_in(attack)
-        )
+        genuine = set(world.words.values())
+        self.nonsense = [
+            decoded_json(parts_of(word)[1])
+            for word in self.presented - genuine
+            if is_signed_by(world, word)
+        ]
+        """Claims that our own key signed in this test; whoever has it may be anybody."""
 
     async def judge(self) -> Verdict:
         status = self.response.status_code
-        forged = [] if self.signs_with_our_key else [*self._forgeries(), *await self._damages()]
         return Verdict(
             status=status,
             server_errors=(self.response.text,) if status >= 500 else (),
-            forgeries=tuple(forged),
+            forgeries=(*self._forgeries(), *await self._damages()),
             misshapen=tuple(self._shape()) if 400 <= status < 500 else (),
             request=f"{self.request.method} {self.request.url} {self.request.headers.raw!r} "
             f"{self.request.content[:2000]!r} -> {status} {self.response.headers.raw!r} "
@@ -308,19 +311,19 @@ class Judge:
 
     def _forgeries(self) -> Iterator[str]:
         is_member = any(self._has_token(name, "access") for name in PEOPLE)
-        if self.response.is_success and self._is_secured and not is_member:
+        if self.response.is_success and self._is_secured and not (is_member or self.nonsense):
             yield "a secured route let a stranger in"
         if self.response.is_success and self._is_secured and self._is_cross_site():
             yield "another web site made a browser do this"
         for name in PEOPLE:
             if self._shows(name) and not self._may_act_as(name):
                 yield f"the answer knows the {name}, whose token was not there"
-        if self._gives_tokens_of("victim") and not self._has_token("victim", *TOKENS):
+        if self._gives_tokens_of("victim") and not self._holds_anything_of("victim"):
             yield "the answer holds new tokens of the victim"
 
     async def _damages(self) -> list[str]:
         """Tell what was done to the victim by a request that holds no token of hers."""
-        if self._has_token("victim", *TOKENS):
+        if self._holds_anything_of("victim"):
             return []
         words, kit = self.world.words, self.world.kit
         user_id = self.world.ids["victim"]
@@ -344,10 +347,20 @@ class Judge:
         return is_change and is_from_elsewhere and "authorization" not in headers
 
     def _may_act_as(self, name: str) -> bool:
+        if self._is_named(name):
+            return True
         if self._is_secured:
             return self._has_token(name, "access")
         knows_password = name == "attacker" and PASSWORDS[name] in self.presented
         return knows_password or self._has_token(name, "access", "refresh", "spent refresh")
+
+    def _holds_anything_of(self, name: str) -> bool:
+        return self._is_named(name) or self._has_token(name, *TOKENS)
+
+    def _is_named(self, name: str) -> bool:
+        """Tell whether our own key signed that this is *name*, or the session of *name*."""
+        marks = {self.world.ids[name], self.world.words[f"{name} session"], f"{name}@example.com"}
+        return any(not marks.isdisjoint(texts_in(claims)) for claims in self.nonsense)
 
     def _has_token(self, name: str, *kinds: str) -> bool:
         return any(self.world.words[f"{name} {kind}"] in self.presented for kind in kinds)
@@ -366,9 +379,10 @@ class Judge:
     def _shape(self) -> Iterator[str]:
         """Tell what is wrong with a refusal."""
         challenge = self.response.headers.get("www-authenticate", "")
+        retry_after = self.response.headers.get("retry-after", "")
         if self.response.status_code == 401 and not challenge.startswith("Bearer realm="):
             yield "a 401 without a challenge"
-        if self.response.status_code == 429 and not self.response.headers["retry-after"].isdigit():
+        if self.response.status_code == 429 and not retry_after.isdigit():
             yield "a 429 that does not say when"
         if self.request.method != "HEAD" and not is_error_body(self.response):
             yield "an error of another shape"
@@ -377,12 +391,9 @@ class Judge:
             yield "an error that repeats a secret"
 
 
-def changes_in(attack: Attack) -> Iterator[Change]:
-    texts = [attack.path, attack.body, *(value for _, value in attack.headers)]
-    for text in texts:
-        for part in text:
-            if isinstance(part, Word):
-                yield from part.changes
+def is_signed_by(world: World, word: str) -> bool:
+    """Tell whether *word* is just what the key of *world* makes of it, to the letter."""
+    return word.count(".") == 2 and sign(parts_of(word), world, "ours") == word
 
 
 def read_credentials(request: httpx.Request) -> Iterator[str]:

@@ -140,7 +140,7 @@ class Visit:
         self.access_token = self.refresh_token = ""
         self.address = "198.51.100.1"
         self._client = client
-        self._has_cookies = has_cookies
+        self.has_cookies = has_cookies
 
     def call(
         self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **body: Any
@@ -152,7 +152,7 @@ class Visit:
         operation = f"{method} {'/auth/sessions/{session_id}' if is_one else path}"
         self.statuses.setdefault(operation, set()).add(answer.status_code)
         gives_tokens = answer.is_success and path in GIVES_TOKENS
-        in_cookies = gives_tokens and self._has_cookies and path != "/auth/token"
+        in_cookies = gives_tokens and self.has_cookies and path != "/auth/token"
         if gives_tokens:
             self._remember(dict(answer.cookies) if in_cookies else answer.json())
         where = f"{answer.status_code} {method} {path}"
@@ -175,7 +175,7 @@ class Visit:
 
     def carry(self, access_token: str, refresh_token: str = "") -> dict[str, str]:
         """Make the headers that carry a token; a refresh token only in cookies."""
-        if not self._has_cookies:
+        if not self.has_cookies:
             return {"Authorization": f"Bearer {access_token}"}
         refresh_token = refresh_token or self.refresh_token
         cookies = {"__Host-access_token": access_token, "__Host-refresh_token": refresh_token}
@@ -183,7 +183,7 @@ class Visit:
 
     def refresh(self, refresh_token: str) -> Any:
         headers = self.carry(self.access_token, refresh_token)
-        body = {} if self._has_cookies else {"json": {"refresh_token": refresh_token}}
+        body = {} if self.has_cookies else {"json": {"refresh_token": refresh_token}}
         return self.call("POST", "/auth/refresh", headers=headers, **body)
 
     def sign_in(self, email: str = EMAIL) -> dict[str, str]:
@@ -459,8 +459,9 @@ def try_everything_in_vain(
     visit: Visit, operations: Sequence[tuple[str, str]], headers: Mapping[str, str]
 ) -> None:
     visit.address = "198.51.100.2"  # one that has guessed nothing yet
-    fields = {**dict.fromkeys(EVERY_FIELD, PASSWORD), "grant_type": "password"}
-    fields |= {"email": OTHER_EMAIL, "username": OTHER_EMAIL, "refresh_token": visit.refresh_token}
+    fields: dict[str, str | None] = {**dict.fromkeys(EVERY_FIELD, PASSWORD)}
+    fields |= {"email": OTHER_EMAIL, "username": OTHER_EMAIL, "grant_type": "password"}
+    fields["refresh_token"] = None if visit.has_cookies else visit.refresh_token
     visit.call("POST", "/auth/register", json={"email": "c@example.com", "password": PASSWORD})
     for method, path in operations:
         body = {} if method != "POST" else {"data" if path.endswith("token") else "json": fields}

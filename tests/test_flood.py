@@ -93,6 +93,7 @@ def serve(shared: Mapping[str, str], **environment: str) -> AbstractContextManag
         app_dir=Path(__file__).parent,
         UVICORN_FACTORY="true",
         UVICORN_WORKERS=str(WORKERS),
+        UVICORN_TIMEOUT_KEEP_ALIVE="60",  # a busy machine takes its time to open all lines
         **shared,
         **environment,
     )

@@ -19,7 +19,7 @@ import schemathesis
 from pydantic import JsonValue
 from schemathesis import AuthContext, Case, HookContext, Response
 from schemathesis.core.failures import Failure
-from schemathesis.engine import StopReason, events, from_schema
+from schemathesis.engine import Status, StopReason, events, from_schema
 from schemathesis.engine.recorder import ScenarioRecorder
 from schemathesis.openapi.checks import AllowHeaderMismatch, RejectedPositiveData
 
@@ -30,7 +30,7 @@ from live import live_server
 ADMIN_EMAIL = "root@example.com"
 FORGED = JWTManager(KeyRing.random()).create_access_token({"user_id": "1", "role": "admin"})
 FEWEST_SUCCESSES = 2
-PHASES = ("examples", "coverage", "fuzzing")
+PHASES = {"examples", "coverage", "fuzzing"}
 
 CONFIG = {
     "seed": 1,
@@ -43,6 +43,7 @@ CONFIG = {
     "phases": {
         # What answers teach would differ from run to run; ``Caller`` knows what there is.
         **{phase: {"extra-data-sources": {"responses": False}} for phase in PHASES},
+        "examples": {"extra-data-sources": {"responses": False}, "fill-missing": True},
         "stateful": {"enabled": False},
     },
     "checks": {
@@ -85,10 +86,11 @@ FOR_EVERYBODY = {
 ENDS_SESSIONS = {
     "DELETE /auth/sessions",
     "DELETE /auth/sessions/{session_id}",
-    "POST /auth/login",  # of the session whose cookies it gets
+    "POST /auth/login",  # of the session that the browser was in
     "POST /auth/logout",
     "POST /auth/logout-all",
     "POST /auth/password",
+    "POST /auth/register",  # as a login
 }
 
 
@@ -234,6 +236,7 @@ def _new_email() -> str:
 class Findings:
     """What was answered, what was checked and what was wrong."""
 
+    phases: set[str] = field(default_factory=set)
     answers: Counter[tuple[str, int]] = field(default_factory=Counter)
     checks: Counter[str] = field(default_factory=Counter)
     problems: dict[str, str] = field(default_factory=dict)
@@ -298,6 +301,7 @@ def test_schemathesis_finds_nothing(who: str, server: tuple[str, bool]) -> None:
 
     print(f"\n{who}\n{findings}")
     assert not findings.problems, "\n\n".join(map("\n".join, findings.problems.items()))
+    assert findings.phases >= PHASES
     assert findings.checks.keys() >= CHECKS
     assert caller.is_still_signed_in()
     assert_it_was_worth_it(findings, labels, who)
@@ -323,6 +327,8 @@ def run(stream: Iterator[events.EngineEvent]) -> Findings:
     findings = Findings()
     for event in stream:
         match event:
+            case events.PhaseFinished(status=Status.SUCCESS):
+                findings.phases.add(event.phase.name.value)
             case events.ScenarioFinished():
                 findings.add(event.recorder)
             case events.NonFatalError():

@@ -319,20 +319,18 @@ class TestConnection:
 
                 assert closing(socket) == (1013, "store_unavailable")
 
-    def test_it_ends_when_the_store_breaks_and_the_error_is_not_hidden(self) -> None:
+    def test_it_ends_when_the_store_breaks_and_the_log_tells_why(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
         store = AwayStore(answers=2, error=KeyError("a mistake of the store"))
-        with serve(
-            make_kit(tokens=store, settings={"revocation_interval": timedelta(0)})
-        ) as client:
+        with serve(make_kit(tokens=store, settings={"revocation_interval": 0})) as client:
             signed_in = register(client)
+            with open_socket(client, headers=bearer(signed_in)) as socket:
+                socket.receive_text()
 
-            socket = open_socket(client, headers=bearer(signed_in)).__enter__()
-            socket.receive_text()
-            ended = closing(socket)
+                assert closing(socket) == (1011, "")
 
-            assert ended == (1011, "")
-            with pytest.raises(KeyError, match="a mistake of the store"):
-                socket.__exit__(None, None, None)
+        assert "a mistake of the store" in caplog.text
 
     def test_a_client_that_leaves_is_no_error_and_leaves_nothing_behind(self) -> None:
         async def count_tasks() -> int:
@@ -371,24 +369,21 @@ class TestConnection:
 
 
 class Server:
-    """Runs the route ``/chatty`` as a server does, whose client takes no more than *most* messages.
+    """Runs a WebSocket as a server does, which needs a moment to close, or finds nobody there."""
 
-    After them, nothing can be written for a moment.
-    """
-
-    def __init__(self, app: FastAPI, token: str, *, is_gone: bool = False) -> None:
+    def __init__(self, app: FastAPI, *, is_gone: bool = False) -> None:
         self._app = app
-        self._token = token
         self._is_gone = is_gone
         self.sent: list[Message] = []
 
-    async def run(self) -> None:
+    async def run(self, path: str) -> None:
+        token = await sign_in(self._app)
         scope = {
             "type": "websocket",
             "scheme": "wss",
-            "path": "/chatty",
+            "path": path,
             "query_string": b"",
-            "headers": [(b"authorization", f"Bearer {self._token}".encode())],
+            "headers": [(b"authorization", f"Bearer {token}".encode())],
             "client": ("192.0.2.1", 1),
             "subprotocols": [],
         }
@@ -396,10 +391,9 @@ class Server:
             await self._app(scope, self._receive, self._send)
 
     async def _receive(self) -> Message:
-        if not self.sent:
-            return {"type": "websocket.connect"}
-        await asyncio.sleep(3600)
-        raise AssertionError
+        if self.sent:
+            await asyncio.Event().wait()
+        return {"type": "websocket.connect"}
 
     async def _send(self, message: Message) -> None:
         if message["type"] == "websocket.close":
@@ -409,47 +403,59 @@ class Server:
         self.sent.append(message)
 
 
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+class TestRoutesThatDoNotReceive:
+    """They are not told when it is over."""
 
+    @pytest.fixture
+    def done(self) -> list[str]:
+        """What routes did after the connection."""
+        return []
 
-@pytest.fixture
-def chatty(clock: Clock) -> FastAPI:
-    """An application whose route sends without end, and lets the token expire meanwhile."""
-    app = make_app(make_kit(clock=clock))
+    @pytest.fixture
+    def app(self, done: list[str]) -> FastAPI:
+        clock = Clock()
+        app = make_app(make_kit(clock=clock))
 
-    @app.websocket("/chatty")
-    async def send_without_end(websocket: WebSocket, user: UserDep) -> None:
-        async with accept_while_signed_in(websocket, user, interval=SOON):
-            while True:
-                await websocket.send_text("x")
-                await asyncio.sleep(0.001)
-                clock.advance(seconds=20)
+        @app.websocket("/talking")
+        async def talk(websocket: WebSocket, user: UserDep) -> None:
+            async with accept_while_signed_in(websocket, user, interval=SOON):
+                while True:
+                    await websocket.send_text("x")
+                    await asyncio.sleep(0.001)
+                    clock.advance(seconds=20)
+            done.append("talked")
 
-    return app
+        @app.websocket("/waiting")
+        async def wait(websocket: WebSocket, user: UserDep) -> None:
+            async with accept_while_signed_in(websocket, user, interval=SOON):
+                clock.advance(minutes=16)
+                await asyncio.Event().wait()
+            done.append("waited")
 
+        return app
 
-class TestRoutesThatSendWhileTheyAreOver:
-    """A server takes a moment to close, and a route does not know."""
+    @pytest.mark.parametrize(("path", "end"), [("/talking", "talked"), ("/waiting", "waited")])
+    async def test_they_end_quietly_and_the_client_is_told(
+        self, app: FastAPI, done: list[str], path: str, end: str
+    ) -> None:
+        server = Server(app)
 
-    async def test_the_route_ends_quietly_and_the_client_is_told(self, chatty: FastAPI) -> None:
-        server = Server(chatty, await sign_in(chatty))
+        await server.run(path)
 
-        await server.run()
+        assert server.sent[-1]["type"] == "websocket.close"
+        assert (server.sent[-1]["code"], server.sent[-1]["reason"]) == (4401, "token_expired")
+        assert done == [end]
 
-        closed = server.sent[-1]
-        assert (closed["code"], closed["reason"]) == (4401, "token_expired")
+    @pytest.mark.parametrize(("path", "end"), [("/talking", "talked"), ("/waiting", "waited")])
+    async def test_a_client_that_is_gone_by_then_is_no_error(
+        self, app: FastAPI, done: list[str], path: str, end: str
+    ) -> None:
+        server = Server(app, is_gone=True)
 
-    async def test_a_client_that_is_gone_by_then_is_no_error(self, chatty: FastAPI) -> None:
-        server = Server(chatty, await sign_in(chatty), is_gone=True)
+        await server.run(path)
 
-        await server.run()
-
-        assert {message["type"] for message in server.sent} == {
-            "websocket.accept",
-            "websocket.send",
-        }
+        assert "websocket.close" not in [message["type"] for message in server.sent]
+        assert done == [end]
 
 
 async def sign_in(app: FastAPI) -> str:

@@ -152,6 +152,16 @@ class LoginThrottle:
         if self._remember_networks and attempt.network != UNKNOWN_NETWORK:
             await self._logs.remember(attempt.pair, self._remember_networks)
 
+    async def cancel(self, attempt: Attempt) -> None:
+        """Take *attempt* off the counts, as nobody got to know whether its password was right.
+
+        Raises:
+            StoreUnavailable: Redis does not answer.
+        """
+        await self._logs.give_back(self._per_pair, attempt.pair, attempt.id)
+        await self._logs.give_back(self._per_network, attempt.network, attempt.id)
+        await self._logs.give_back(self._per_account, attempt.account, attempt.id)
+
     async def aclose(self) -> None:
         """Close the connections to Redis; the next attempt would open new ones."""
         await self._logs.aclose()
