@@ -39,7 +39,12 @@ def make_durable_kit(**options: Any) -> AuthKit:
     engine = create_async_engine("sqlite+aiosqlite:///:memory:")
     stores = {"users": SQLAlchemyUserStore(engine), "tokens": SQLAlchemyTokenStore(engine)}
     good = {"hasher": Argon2Hasher(), "password_policy": PasswordPolicy(min_length=15)}
-    return make_kit(**{**stores, **good, **options})
+    settings = {
+        "trusted_proxies": ("10.0.0.1",),
+        "max_sessions": 100,
+        **options.pop("settings", {}),
+    }
+    return make_kit(**{**stores, **good, **options}, settings=settings)
 
 
 def make_app(
@@ -66,7 +71,12 @@ WILDCARDS = [
     {"allow_origins": ["null"]},
     {"allow_origin_regex": ".*"},
     {"allow_origin_regex": "https://.*"},
+    {"allow_origin_regex": r"https://.*\.com"},
 ]
+
+
+class OurCORSMiddleware(CORSMiddleware):
+    """What an application may have made of it."""
 
 
 @pytest.mark.parametrize("origins", WILDCARDS, ids=str)
@@ -77,6 +87,13 @@ def test_an_application_that_lets_everybody_use_its_cookies_does_not_start(
 
     with pytest.raises(ConfigurationError, match=r"Name\s+the origins"), TestClient(app):
         pass
+
+
+def test_a_middleware_that_inherits_from_that_one_is_seen_too() -> None:
+    app = make_app(transports=COOKIES)
+    app.add_middleware(OurCORSMiddleware, allow_origins=["*"], allow_credentials=True)
+
+    assert ("error", "cors") in found(app)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +114,10 @@ def test_other_cors_settings_are_fine(
 
 
 def test_an_origin_of_cors_that_the_guard_refuses_is_a_warning() -> None:
-    cors = {"allow_origins": ["https://app.example.com"], "allow_credentials": True}
+    cors: dict[str, Any] = {
+        "allow_origins": ["https://app.example.com"],
+        "allow_credentials": True,
+    }
     trusted = [CookieTransport(trusted_origins=["https://app.example.com"])]
 
     assert ("warning", "cors") in found(make_app(transports=COOKIES, **cors))
@@ -112,6 +132,8 @@ def test_an_origin_of_cors_that_the_guard_refuses_is_a_warning() -> None:
         ({"settings": {"reuse_window": 0}}, ("warning", "sessions")),
         ({"settings": {"access_ttl": 901}}, ("advice", "tokens")),
         ({"password_policy": PasswordPolicy()}, ("advice", "passwords")),
+        ({"settings": {"max_sessions": None}}, ("advice", "sessions")),
+        ({"settings": {"trusted_proxies": ()}}, ("advice", "proxies")),
     ],
 )
 def test_what_is_unwise_is_found(kit: dict[str, Any], finding: tuple[str, str]) -> None:
@@ -172,6 +194,7 @@ def test_warnings_are_logged_at_the_start_and_advice_is_not(
 
 
 PROGRAM = """
+from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from jwt_auth_kit import AuthKit, BearerTransport, CookieTransport, auth_router, install
@@ -188,6 +211,13 @@ def make():
     return app
 
 nothing = 3
+
+@asynccontextmanager
+async def fail(app):
+    raise KeyError("a secret")
+    yield
+
+broken = FastAPI(lifespan=fail)
 """
 
 
@@ -209,13 +239,19 @@ def test_the_doctor_prints_a_table(target: str, tmp_path: Path) -> None:
 
     lines = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
     assert lines[0] == ["level", "about", "what to do"]
-    assert [line[:2] for line in lines[1:]] == [["warning", "memory"], ["advice", "passwords"]]
+    assert [line[:2] for line in lines[1:]] == [
+        ["warning", "memory"],
+        ["advice", "proxies"],
+        ["advice", "sessions"],
+        ["advice", "passwords"],
+    ]
     assert done.returncode == 0
 
 
 @pytest.mark.parametrize(
     ("target", "environment", "cure"),
     [
+        ("broken", {}, "The application does not start: KeyError"),
         ("open_to_all", {}, "Name the origins"),
         ("app", {"JWT_SECRET_KEY": ""}, "python -m jwt_auth_kit secret"),
         ("app", {"JWT_SECRET_KEY": "c2hvcnQ="}, "32"),

@@ -9,12 +9,14 @@ from starlette.requests import HTTPConnection
 
 from apps import PASSWORD, Events, make_app, make_kit, register
 from jwt_auth_kit import AuthSettings, ConfigurationError
-from jwt_auth_kit.clients import get_client
+from jwt_auth_kit.clients import _warn_of_forwarded_addresses, get_client
 
 PEER = ("192.0.2.1", 51234)
 PROXY = ("10.0.0.5", 51234)
 UNIX_SOCKET = None
 OVERWRITTEN = ("6.6.6.6", 0)
+OVERWRITTEN_WITH_PORT = ("6.6.6.6", 1)
+MAPPED = ("::ffff:10.0.0.5", 51234)
 
 
 def address(
@@ -58,8 +60,37 @@ def test_behind_trusted_proxies_it_is_the_last_address_that_is_not_theirs(
 def test_an_address_the_server_took_from_the_header_is_not_believed(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    assert address(OVERWRITTEN, "6.6.6.6") is None
-    assert address(OVERWRITTEN, "6.6.6.6, 203.0.113.9", trusted=["10.0.0.5"]) == "203.0.113.9"
+    for peer in (OVERWRITTEN, OVERWRITTEN_WITH_PORT):
+        for header in ("6.6.6.6", "6.6.6.6:1", "6.6.6.6:1, 203.0.113.9"):
+            assert address(peer, header) is None
+
+            behind = address(peer, f"{header}, 198.51.100.7", trusted=["10.0.0.5"])
+            assert behind == "198.51.100.7"
+
+
+@pytest.mark.parametrize("text", ["<img src=x>", "x" * 400])
+def test_text_that_is_no_address_never_becomes_one(text: str) -> None:
+    assert address((text, 5), f"{text}:5") is None
+    assert address((text, 5), f"{text}:5", trusted=["10.0.0.5"]) is None
+    assert len(address((text, 5)) or "") <= 45
+
+
+def test_a_proxy_is_known_in_both_spellings_of_its_address() -> None:
+    assert address(MAPPED, "203.0.113.9", trusted=["10.0.0.5"]) == "203.0.113.9"
+    assert address(MAPPED) == "10.0.0.5"
+    assert address(("fe80::1%anything", 5)) == "fe80::1"
+
+
+def test_a_proxy_that_nobody_named_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    _warn_of_forwarded_addresses.cache_clear()
+
+    address(PROXY, "203.0.113.9", trusted=["10.0.0.5"])
+    assert caplog.text == ""
+    address(PROXY, "203.0.113.9")
+    address(PROXY, "203.0.113.9", trusted=["10.9.9.9"])
+
+    (record,) = caplog.records
+    assert "JWT_TRUSTED_PROXIES" in record.getMessage()
 
 
 def test_a_unix_socket_has_a_proxy_at_its_other_end() -> None:

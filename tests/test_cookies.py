@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from starlette.requests import HTTPConnection
 
 from apps import EMAIL, PASSWORD, Clock, Events, bearer, code, make_kit, register
 from jwt_auth_kit import (
@@ -244,6 +245,37 @@ def test_a_cookie_that_is_no_token_is_a_401(cookie: str) -> None:
     assert (answer.status_code, code(answer)) == (401, "invalid_token")
 
 
+@pytest.mark.parametrize("space", [b"\xa0", b"\x85", b"\x1c", b"\x0b"])
+def test_a_name_that_only_looks_like_ours_is_another_cookie(space: bytes) -> None:
+    # For a browser these names have no prefix, so a sibling domain may set them.
+    transport = CookieTransport()
+    cookies = b"; ".join(
+        space + name.encode() + b"=a.b.c" + space
+        for name in (transport.cookie_name, transport.refresh_cookie_name)
+    )
+    connection = HTTPConnection(
+        {"type": "http", "method": "GET", "headers": [(b"cookie", b"a=b; " + cookies)]}
+    )
+
+    assert transport.read_access_token(connection) is None
+    assert transport.read_refresh_token(connection, None) is None
+
+
+@pytest.mark.parametrize("path", ["/auth/login", "/auth/register"])
+def test_who_signs_in_or_up_leaves_the_session_of_before(path: str) -> None:
+    with browser() as client:
+        register(client, "eve@example.com")
+        before = client.cookies[REFRESH]
+        register(client) if path == "/auth/login" else None
+
+        email = EMAIL if path == "/auth/login" else "bob@example.com"
+        assert client.post(path, json={"email": email, "password": PASSWORD}).is_success
+
+        client.cookies.clear()
+        client.cookies.set(REFRESH, before, domain="testserver.local")
+        assert code(client.post("/auth/refresh")) == "session_revoked"
+
+
 def test_one_router_answers_each_client_the_way_its_token_came() -> None:
     with browser(CookieTransport(), BearerTransport()) as client:
         register(client)
@@ -350,7 +382,7 @@ def test_a_token_that_browsers_would_drop_is_a_clear_error() -> None:
         assert client.portal is not None
         client.portal.call(make_user_of_an_old_table)
 
-        with pytest.raises(ConfigurationError, match="browsers keep 4096.*profile_claims"):
+        with pytest.raises(ConfigurationError, match=r"browsers keep 4096.*profile_claims"):
             login(client)
 
 

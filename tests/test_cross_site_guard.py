@@ -150,6 +150,37 @@ def test_bearers_are_not_guarded() -> None:
     assert answer.status_code == 200
 
 
+OAUTH_FORM = {"grant_type": "password", "username": EMAIL, "password": "wrong"}
+POSTED_FORM = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+NO_CORS = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
+CORS = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors", "Origin": ELSEWHERE}
+
+
+@pytest.mark.parametrize(
+    ("transport", "headers", "status"),
+    [
+        (CookieTransport(), POSTED_FORM, 403),
+        (CookieTransport(), NO_CORS, 403),
+        (CookieTransport(), CORS, 403),
+        (CookieTransport(), {"Origin": ELSEWHERE}, 403),
+        (CookieTransport(trusted_origins=[ELSEWHERE]), CORS, 400),
+        (CookieTransport(), {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}, 400),
+        (CookieTransport(), {}, 400),
+        (BearerTransport(), POSTED_FORM, 403),
+        (BearerTransport(), NO_CORS, 403),
+        (BearerTransport(), CORS, 400),
+        (BearerTransport(), {"Origin": ELSEWHERE}, 400),
+    ],
+)
+def test_another_site_cannot_use_up_the_visitors_guesses_by_a_form(
+    transport: Any, headers: dict[str, str], status: int
+) -> None:
+    with browser(transport, BearerTransport()) as client:
+        answer = client.post("/auth/token", data=OAUTH_FORM, headers=headers)
+
+    assert answer.status_code == status
+
+
 def test_a_refusal_is_in_the_audit_trail() -> None:
     events = Events()
     with browser(kit=make_kit(on_event=events)) as client:

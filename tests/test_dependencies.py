@@ -249,6 +249,25 @@ def test_scopes_follow_the_user_at_each_refresh(scoped: TestClient) -> None:
     assert scoped.post("/notes", headers=bearer(refreshed)).status_code == 200
 
 
+def test_an_oauth_client_is_told_which_scopes_it_got(scoped: TestClient) -> None:
+    register(scoped)
+    form = {"grant_type": "password", "username": EMAIL, "password": PASSWORD}
+
+    for wanted in ("", "notes:write"):
+        answer = scoped.post("/auth/token", data={**form, "scope": wanted})
+
+        assert answer.json()["scope"] == "notes:read"
+
+
+def test_where_no_scopes_are_in_use_only_who_asks_is_told() -> None:
+    form = {"grant_type": "password", "username": EMAIL, "password": PASSWORD}
+    with serve() as client:
+        register(client)
+
+        assert "scope" not in client.post("/auth/token", data=form).json()
+        assert client.post("/auth/token", data={**form, "scope": "all"}).json()["scope"] == ""
+
+
 def test_without_a_token_a_scope_is_a_401(scoped: TestClient) -> None:
     assert code(scoped.get("/notes")) == "not_authenticated"
 

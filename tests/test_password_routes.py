@@ -19,6 +19,7 @@ from apps import (
 )
 from jwt_auth_kit import (
     Argon2Hasher,
+    Busy,
     CurrentUser,
     ExpiredToken,
     InvalidCredentials,
@@ -29,6 +30,7 @@ from jwt_auth_kit import (
     TooManyAttempts,
     WeakPassword,
 )
+from jwt_auth_kit.passwords import Passwords
 
 NEW = "a new staple every day"
 WEAK = ["short 1", "x" * 129, "password123", EMAIL, "Ada Lovelace 1815"]
@@ -163,6 +165,22 @@ def test_known_unknown_and_disabled_accounts_are_throttled_alike() -> None:
     assert [seen(answer) for answer in known] == [seen(answer) for answer in unknown]
     assert [seen(answer) for answer in known] == [seen(answer) for answer in locked]
     assert events.names.count("login_throttled") == 3
+
+
+async def test_a_login_that_was_not_looked_at_costs_no_guess() -> None:
+    kit = make_kit(throttle=LoginThrottle(per_account_and_network="2/hour"))
+    signed_in = await kit.register(EMAIL, PASSWORD)
+    user_id = str(signed_in.user.id)
+    pool, kit.passwords = kit.passwords, Passwords(RecordingHasher(), threads=0, queue=0)
+
+    for _ in range(3):
+        with pytest.raises(Busy):
+            await kit.login(EMAIL, PASSWORD)
+        with pytest.raises(Busy):
+            await kit.change_password(user_id, PASSWORD, NEW)
+
+    kit.passwords = pool
+    assert (await kit.login(EMAIL, PASSWORD)).user.id == signed_in.user.id
 
 
 async def test_a_throttled_password_is_never_hashed() -> None:

@@ -326,7 +326,9 @@ def test_a_password_outside_8_to_128_characters_is_422(password: str) -> None:
         assert answer.json()["detail"][0]["loc"] == ["body", "password"]
 
 
-@pytest.mark.parametrize("password", ["8 chars!", "".join(chr(0x1F400 + 37 * n % 128) for n in range(128))])
+@pytest.mark.parametrize(
+    "password", ["8 chars!", "".join(chr(0x1F400 + 37 * n % 128) for n in range(128))]
+)
 def test_a_password_of_8_to_128_characters_is_taken_whole(password: str) -> None:
     with serve() as client:
         register(client, password=password)

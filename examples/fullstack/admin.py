@@ -11,7 +11,7 @@ from jwt_auth_kit import AuthKit, InsufficientRole, error_responses, get_auth, r
 from jwt_auth_kit.stores.sqlalchemy import User
 
 from .database import Database
-from .errors import NOT_FOUND, NotFound
+from .errors import NO_TEXT, NOT_FOUND, NotFound
 
 router = APIRouter(
     prefix="/api/admin/users",
@@ -60,7 +60,7 @@ async def list_users(database: Database) -> Sequence[User]:
 # The kit makes the changes, not SQL: it also voids the tokens that would still say otherwise.
 
 
-@router.patch("/{user_id}", status_code=204, responses=NOT_FOUND)
+@router.patch("/{user_id}", status_code=204, responses=NOT_FOUND | NO_TEXT)
 async def change_role(user_id: UserId, body: RoleBody, kit: Kit) -> None:
     """Make a user an administrator, or an administrator a user."""
     await kit.set_role(user_id, body.role)

@@ -1,4 +1,4 @@
-"""The one error of this application that is not about who is asking."""
+"""The errors of this application that are not about who is asking."""
 
 from typing import Any, Literal
 
@@ -21,3 +21,13 @@ class NotFoundBody(BaseModel):
 
 NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": NotFoundBody}}
 """Documents NotFound on a route: ``responses=NOT_FOUND``."""
+
+
+class NoTextBody(BaseModel):
+    """Body of FastAPI's answer to bytes that are no text."""
+
+    detail: str
+
+
+NO_TEXT: dict[int | str, dict[str, Any]] = {400: {"model": NoTextBody}}
+"""Documents it on a route that reads JSON, which FastAPI does not do by itself."""

@@ -12,7 +12,7 @@ from jwt_auth_kit import UserDep
 from jwt_auth_kit.stores.sqlalchemy import User
 
 from .database import Base, Database, PlainText, RowId
-from .errors import NOT_FOUND, NotFound
+from .errors import NO_TEXT, NOT_FOUND, NotFound
 
 router = APIRouter(prefix="/api/projects", tags=["projects"])
 
@@ -65,7 +65,7 @@ async def list_projects(user: UserDep, database: Database) -> Sequence[Project]:
     return (await database.scalars(query)).all()
 
 
-@router.post("", status_code=201, response_model=ProjectView)
+@router.post("", status_code=201, response_model=ProjectView, responses=NO_TEXT)
 async def create_project(body: ProjectBody, user: UserDep, database: Database) -> Project:
     """Make a project of the caller's own."""
     project = Project(owner_id=user.id, name=body.name, description=body.description)
@@ -80,7 +80,7 @@ async def get_project(project: OwnProject) -> Project:
     return project
 
 
-@router.put("/{project_id}", response_model=ProjectView, responses=NOT_FOUND)
+@router.put("/{project_id}", response_model=ProjectView, responses=NOT_FOUND | NO_TEXT)
 async def update_project(project: OwnProject, body: ProjectBody, database: Database) -> Project:
     """Replace the name and the description."""
     project.name = body.name

@@ -13,7 +13,7 @@ from jwt_auth_kit.errors import NotOwner
 from jwt_auth_kit.stores.sqlalchemy import User
 
 from .database import Base, Database, PlainText, RowId
-from .errors import NOT_FOUND, NotFound
+from .errors import NO_TEXT, NOT_FOUND, NotFound
 
 # The check stands at the router, so no route can forget it: behind it, user_id is the caller.
 router = APIRouter(
@@ -70,7 +70,7 @@ async def list_tasks(user_id: str, database: Database) -> Sequence[Task]:
     return (await database.scalars(query)).all()
 
 
-@router.post("", status_code=201, response_model=TaskView)
+@router.post("", status_code=201, response_model=TaskView, responses=NO_TEXT)
 async def create_task(user_id: str, body: TaskBody, database: Database) -> Task:
     """Make a task."""
     task = Task(owner_id=user_id, title=body.title)

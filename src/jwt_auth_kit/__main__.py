@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "kit", metavar="MODULE:KIT", help="an AuthKit or a function that makes one, app.main:kit"
     )
     doctor = commands.add_parser(
-        "doctor", help="show what is wrong with an application's set-up, and what to do"
+        "doctor", help="start an application, show what is wrong with its set-up, and stop it again"
     )
     doctor.add_argument(
         "app", metavar="MODULE:APP", help="a FastAPI app or a function that makes one, app.main:app"
@@ -90,6 +90,9 @@ def examine(path: str) -> int:
         findings = asyncio.run(_find_problems(load(path, FastAPI)))
     except ConfigurationError as error:
         findings = [Finding("error", "start", str(error))]
+    except Exception as error:  # noqa: BLE001  whatever the application raises at its start
+        message = f"The application does not start: {type(error).__name__}"
+        findings = [Finding("error", "start", message)]
     rows = [(each.level, each.subject, each.message) for each in findings]
     for level, subject, message in [("level", "about", "what to do"), *rows]:
         print(f"{level:8} {subject:11} {message}")

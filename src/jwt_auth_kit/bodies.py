@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 from unicodedata import category
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from .emails import MAX_EMAIL_LENGTH, check_email
@@ -42,7 +42,13 @@ Password = Annotated[
 DisplayName = Annotated[str, Field(max_length=100), AfterValidator(_printable)]
 
 
-class RegisterBody(BaseModel):
+class SecretBody(BaseModel):
+    """A body that holds a secret, so that errors about it do not repeat it."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+
+class RegisterBody(SecretBody):
     """A new account. Anything else in the body, a role for example, is ignored."""
 
     email: Email
@@ -52,21 +58,21 @@ class RegisterBody(BaseModel):
     )
 
 
-class LoginBody(BaseModel):
+class LoginBody(SecretBody):
     """Who signs in."""
 
     email: Annotated[str, Field(max_length=MAX_EMAIL_LENGTH)]
     password: Password
 
 
-class PasswordBody(BaseModel):
+class PasswordBody(SecretBody):
     """A change of password."""
 
     current_password: Password
     new_password: Password
 
 
-class RefreshBody(BaseModel):
+class RefreshBody(SecretBody):
     """The refresh token, where the client keeps it."""
 
     refresh_token: str | None = Field(default=None, repr=False)
@@ -81,7 +87,7 @@ class Profile(BaseModel):
     role: str
 
 
-class SignedInBody(Profile):
+class SignedInBody(Profile, SecretBody):
     """The user and the tokens of a session; where cookies carry the tokens, they are left out."""
 
     expires_in: Annotated[int, Field(description="Life of the access token in seconds.")]

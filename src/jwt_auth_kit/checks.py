@@ -21,7 +21,7 @@ logger = logging.getLogger("jwt_auth_kit")
 
 Level = Literal["error", "warning", "advice"]
 
-STRANGER = "https://stranger.invalid"
+STRANGERS = ("https://stranger.invalid", "https://stranger.com")
 ADVISED_ACCESS_TTL = timedelta(minutes=15)
 ADVISED_PASSWORD_LENGTH = 15
 
@@ -73,8 +73,9 @@ def _about_cors(app: FastAPI, installation: Installation) -> Iterator[Finding]:
     cookies = _cookies(installation)
     for middleware in app.user_middleware:
         kind: object = middleware.cls
+        is_cors = isinstance(kind, type) and issubclass(kind, CORSMiddleware)
         options: dict[str, Any] = dict(middleware.kwargs)
-        if kind is not CORSMiddleware or not options.get("allow_credentials"):
+        if not is_cors or not options.get("allow_credentials"):
             continue
         if cookies and _allows_strangers(options):
             yield Finding(
@@ -99,7 +100,7 @@ def _about_cors(app: FastAPI, installation: Installation) -> Iterator[Finding]:
 
 def _allows_strangers(options: dict[str, Any]) -> bool:
     pattern = options.get("allow_origin_regex")
-    is_matched = pattern is not None and re.fullmatch(pattern, STRANGER) is not None
+    is_matched = pattern is not None and any(re.fullmatch(pattern, each) for each in STRANGERS)
     return is_matched or not {"*", "null"}.isdisjoint(options.get("allow_origins", ()))
 
 
@@ -136,6 +137,19 @@ def _about_kit(kit: AuthKit) -> Iterator[Finding]:
             "warning",
             "sessions",
             "JWT_REUSE_WINDOW=0 signs honest users out when two tabs refresh at once.",
+        )
+    if not kit.settings.trusted_proxies:
+        yield Finding(
+            "advice",
+            "proxies",
+            "Who connects counts as the client. If there is a proxy in front, all clients are one "
+            "until JWT_TRUSTED_PROXIES names it.",
+        )
+    if kit.settings.max_sessions is None:
+        yield Finding(
+            "advice",
+            "sessions",
+            "A user may have any number of sessions. JWT_MAX_SESSIONS=100 bounds the table.",
         )
     if kit.settings.access_ttl > ADVISED_ACCESS_TTL:
         yield Finding(

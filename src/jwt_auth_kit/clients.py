@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from functools import cache
 
+from starlette.datastructures import Address
 from starlette.requests import HTTPConnection
 
 from .events import Client
@@ -14,7 +15,9 @@ logger = logging.getLogger("jwt_auth_kit")
 
 MAX_USER_AGENT_LENGTH = 256
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+MAX_IP_LENGTH = 45
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def get_client(connection: HTTPConnection, trusted_proxies: Sequence[Network] = ()) -> Client:
@@ -33,21 +36,39 @@ def get_client(connection: HTTPConnection, trusted_proxies: Sequence[Network] = 
 
 def _address(connection: HTTPConnection, trusted_proxies: Sequence[Network]) -> str | None:
     peer = connection.client
-    forwarded = connection.headers.getlist("x-forwarded-for")
-    if forwarded and peer is not None and peer.port == 0:
-        # A server such as uvicorn has put what the header says in the place of the peer, and by
-        # default it believes every process of its machine. Who connected is not to be had.
+    hops = [
+        hop.strip()
+        for header in connection.headers.getlist("x-forwarded-for")
+        for hop in header.split(",")
+    ]
+    if not hops:
+        return None if peer is None else _name(peer.host)
+    if peer is not None and _is_hearsay(peer, hops):
         peer = None
-        if not trusted_proxies:
-            _warn_of_forwarded_addresses()
-    if peer is None and not trusted_proxies:
-        return None
-    hops = [hop.strip() for header in forwarded for hop in header.split(",")]
-    if peer is not None:
-        if _parse(peer.host) is None:
-            return peer.host or None  # a name, as test clients have
-        hops.append(peer.host)
-    return _last_untrusted(hops, trusted_proxies)
+    if peer is None:  # or a unix socket, with a proxy at its other end
+        is_trusted = bool(trusted_proxies)
+    else:
+        is_trusted = _is_within(_parse(peer.host), trusted_proxies)
+    if not is_trusted:
+        _warn_of_forwarded_addresses()
+        return None if peer is None else _name(peer.host)
+    return _last_untrusted([*hops, *([peer.host] if peer else [])], trusted_proxies)
+
+
+def _name(host: str) -> str | None:
+    """Return an address in its usual spelling; a name, as test clients have, as it is."""
+    address = _parse(host)
+    return (host if address is None else str(address))[:MAX_IP_LENGTH] or None
+
+
+def _is_hearsay(peer: Address, hops: Sequence[str]) -> bool:
+    """Tell whether a server has put what the header says in the place of the peer.
+
+    uvicorn does so, and by default it believes every process of its machine. Who connected is
+    then not to be had.
+    """
+    host = _parse(peer.host)
+    return peer.port == 0 or host is None or host in {_parse(hop) for hop in hops}
 
 
 def _last_untrusted(hops: Sequence[str], trusted_proxies: Sequence[Network]) -> str | None:
@@ -57,24 +78,30 @@ def _last_untrusted(hops: Sequence[str], trusted_proxies: Sequence[Network]) -> 
         if address is None:
             return nearest  # nothing to the left of rubbish can be believed
         nearest = str(address)
-        if not any(address in network for network in trusted_proxies):
+        if not _is_within(address, trusted_proxies):
             break
     return nearest
 
 
-def _parse(hop: str) -> Address | None:
+def _is_within(address: IPAddress | None, networks: Sequence[Network]) -> bool:
+    return address is not None and any(address in network for network in networks)
+
+
+def _parse(hop: str) -> IPAddress | None:
     """Read an address; some proxies add a port to it."""
     bare = hop.rpartition(":")[0] if hop.count(":") == 1 or "]:" in hop else hop
     try:
-        return ipaddress.ip_address(bare.strip("[]"))
+        address = ipaddress.ip_address(bare.strip("[]").partition("%")[0])
     except ValueError:
         return None
+    # A server that listens on both kinds sees IPv4 peers like this.
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 @cache
 def _warn_of_forwarded_addresses() -> None:
     logger.warning(
-        "The server takes client addresses from X-Forwarded-For, which clients can write, so "
-        "they are not believed and all these clients count as one. Start uvicorn with "
-        "--no-proxy-headers; behind a proxy, set JWT_TRUSTED_PROXIES to its address too."
+        "X-Forwarded-For is not believed, since clients can write it: who comes by a proxy counts "
+        "as one client, with one limit for all. If there is a proxy in front, name it in "
+        "JWT_TRUSTED_PROXIES and start uvicorn with --no-proxy-headers."
     )

@@ -43,6 +43,29 @@ def check_origin(
         raise CrossSiteRequest
 
 
+def check_form_origin(
+    connection: HTTPConnection, *, has_cookies: bool, trusted_origins: Collection[str] = ()
+) -> None:
+    """Let a form pass that no page of another site has posted.
+
+    It sets no cookie and its answer cannot be read there, but each one counts as a guess: a page
+    could use up the visitor's own.
+
+    Args:
+        connection: the request.
+        has_cookies: whether the application serves browsers by cookies; if not, pages of other
+            origins may be clients like any other.
+        trusted_origins: other origins whose pages may sign users in.
+
+    Raises:
+        CrossSiteRequest: it was posted by a page of another origin.
+    """
+    if has_cookies:
+        check_origin(connection, has_cookies=False, trusted_origins=trusted_origins)
+    elif _header(connection, "sec-fetch-mode") not in {None, "cors", "same-origin"}:
+        check_origin(connection, has_cookies=False)
+
+
 def check_body_type(connection: HTTPConnection, accepted: Collection[str] = (JSON,)) -> None:
     """Let a request pass that has no body, or one of an *accepted* media type.
 

@@ -1,9 +1,9 @@
 """What routes depend on: require_user, require_admin and their kin, and install()."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Annotated, NamedTuple, NoReturn
+from typing import Annotated, NoReturn
 
 from fastapi import Depends, FastAPI, Security, WebSocket, WebSocketException
 from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
@@ -35,10 +35,11 @@ CLOSE_CODES = {401: 4401, 403: 4403, 503: 1013}
 _STATE = "jwt_auth_kit"
 
 
-class Credential(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Credential:
     """A token, and the way it came."""
 
-    token: str
+    token: str = field(repr=False)
     transport: Transport
 
 

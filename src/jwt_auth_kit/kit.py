@@ -3,7 +3,8 @@
 import hashlib
 import hmac
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -13,6 +14,7 @@ from .errors import (
     EmailTaken,
     InvalidCredentials,
     InvalidToken,
+    ServiceUnavailable,
     SessionRevoked,
     StoreUnavailable,
     TooManyAttempts,
@@ -174,7 +176,8 @@ class AuthKit:
         """
         address = normalize_email(email)
         attempt = await self._reserve_attempt(address, client)
-        signed_in = await _retried(lambda: self._login(address, password, client))
+        async with self._given_back_if_unavailable(attempt):
+            signed_in = await _retried(lambda: self._login(address, password, client))
         await self.throttle.confirm(attempt)
         return signed_in
 
@@ -397,6 +400,15 @@ class AuthKit:
             await self.audit.record("login_throttled", None, client=client)
             raise
 
+    @asynccontextmanager
+    async def _given_back_if_unavailable(self, attempt: Attempt) -> AsyncIterator[None]:
+        # A wrong password is never answered by a 503, so nothing is learnt for free here.
+        try:
+            yield
+        except ServiceUnavailable:
+            await self.throttle.cancel(attempt)
+            raise
+
     def _pseudonym(self, address: str) -> str:
         # The throttle's storage may be read by others; it must not tell who has an account.
         return hmac.new(self._pseudonym_key, address.encode(), hashlib.sha256).hexdigest()
@@ -442,7 +454,8 @@ class AuthKit:
         user = await self.users.get_by_id(user_id)
         address = NOBODY if user is None else normalize_email(user.email)
         attempt = await self._reserve_attempt(address, client)
-        matches = await self.passwords.verify(password, user.password_hash if user else None)
+        async with self._given_back_if_unavailable(attempt):
+            matches = await self.passwords.verify(password, user.password_hash if user else None)
         if user is None or not matches or not user.is_active:
             await self._refuse_login(user, client, password_matches=matches)
             raise InvalidCredentials

@@ -5,34 +5,39 @@ from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 from fastapi import Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, JsonValue
 from starlette.responses import JSONResponse
 
-from .tokens import TokenPair
+from .bodies import SecretBody
+from .session_manager import SignedIn
 from .transports import NO_STORE
 
 FORM = "application/x-www-form-urlencoded"
+SECRET: dict[str, JsonValue] = {"format": "password"}
 
 
-class TokenForm(BaseModel):
+class TokenForm(SecretBody):
     """The form of RFC 6749 sections 4.3.2 and 6."""
 
     grant_type: Literal["password", "refresh_token"]
     username: str | None = None
-    password: str | None = Field(default=None, json_schema_extra={"format": "password"})
-    refresh_token: str | None = None
+    password: str | None = Field(default=None, repr=False, json_schema_extra=SECRET)
+    refresh_token: str | None = Field(default=None, repr=False)
     scope: str | None = None
     client_id: str | None = None
-    client_secret: str | None = Field(default=None, json_schema_extra={"format": "password"})
+    client_secret: str | None = Field(default=None, repr=False, json_schema_extra=SECRET)
 
 
-class TokenBody(BaseModel):
+class TokenBody(SecretBody):
     """Answer of the token endpoint (RFC 6749 section 5.1)."""
 
     access_token: str = Field(repr=False)
     refresh_token: str = Field(repr=False)
     token_type: Literal["bearer"]
     expires_in: int
+    scope: str = Field(
+        default="", description="What was granted; left out where nobody asked and none is."
+    )
 
 
 class OAuthError(BaseModel):
@@ -60,15 +65,18 @@ async def read_form(request: Request) -> dict[str, str] | None:
     return form if len(form) == len(pairs) else None
 
 
-def grant(tokens: TokenPair) -> Response:
-    """Answer with tokens."""
+def grant(signed_in: SignedIn, wanted_scope: str) -> Response:
+    """Answer with tokens; scopes are those of the user, whatever the client wanted."""
+    tokens = signed_in.tokens
     body = TokenBody(
         access_token=tokens.access_token,
         refresh_token=tokens.refresh_token,
         token_type=tokens.token_type,
         expires_in=tokens.expires_in,
     )
-    return JSONResponse(body.model_dump(), headers=dict(NO_STORE))
+    if wanted_scope or signed_in.scopes:  # RFC 6749 section 5.1: said where it differs
+        body.scope = " ".join(sorted(signed_in.scopes))
+    return JSONResponse(body.model_dump(exclude_unset=True), headers=dict(NO_STORE))
 
 
 def refuse_grant(error: str, description: str) -> Response:

@@ -179,8 +179,14 @@ class Passwords:
 
         Raises:
             Busy: the queue is full.
+            ValueError: it holds half a surrogate pair, which no text does.
         """
-        return await self._run(self.hasher.hash, normalize_password(password))
+        text = normalize_password(password)
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # it would show the password to whoever shows the error
+            raise ValueError("a password is text, which can be written as UTF-8") from None
+        return await self._run(self.hasher.hash, text)
 
     async def verify(self, password: str, password_hash: str | None) -> bool:
         """Check *password*; with no hash, take the same time and return False.

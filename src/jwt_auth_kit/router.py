@@ -3,6 +3,7 @@
 # No `from __future__ import annotations` here: FastAPI could not resolve annotations that name
 # things local to a factory, and a body would silently become a query parameter.
 
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from enum import Enum
@@ -11,8 +12,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, FastAPI, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.types import Message, Receive
+from starlette.types import Message, Receive, Scope, Send
 
 from .bodies import (
     LoginBody,
@@ -40,6 +42,7 @@ from .errors import (
     BodyTooLarge,
     Busy,
     ConfigurationError,
+    CrossSiteRequest,
     EmailTaken,
     ExpiredToken,
     InvalidCredentials,
@@ -48,6 +51,7 @@ from .errors import (
     NotJSON,
     RefreshReused,
     RevokedToken,
+    ServiceUnavailable,
     SessionExpired,
     SessionNotFound,
     SessionRevoked,
@@ -57,6 +61,7 @@ from .errors import (
     WrongTokenType,
     error_responses,
 )
+from .events import Client
 from .oauth_form import FORM_SCHEMA, OAuthError, TokenBody, grant, read_form, refuse_grant
 from .openapi import GUARDED, LENIENT, OPTIONAL, TOKEN_ROUTE
 from .password_policy import WeakPassword
@@ -64,6 +69,8 @@ from .protection import public
 from .session_manager import SignedIn
 from .stores.base import User
 from .transports import NO_STORE, Transport
+
+logger = logging.getLogger("jwt_auth_kit")
 
 MAX_BODY_BYTES = 16_384
 UNREADABLE_BODY = 400  # FastAPI's answer to a body that cannot even be parsed
@@ -87,6 +94,16 @@ class QuietRoute(APIRoute):
 
     Bodies over 16 KiB are refused before they are read to the end.
     """
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer so that no browser takes the answer, an error included, for anything else."""
+
+        async def send_as_it_is(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["X-Content-Type-Options"] = "nosniff"
+            await send(message)
+
+        await super().handle(scope, receive, send_as_it_is)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap FastAPI's handler."""
@@ -155,7 +172,9 @@ def create_auth_router(
         response_model=TokenBody,
         responses={
             400: {"model": OAuthError, "description": "Refused"},
-            **error_responses(BodyTooLarge, TooManyAttempts, Busy, StoreUnavailable),
+            **error_responses(
+                CrossSiteRequest, BodyTooLarge, TooManyAttempts, Busy, StoreUnavailable
+            ),
         },
         openapi_extra={"requestBody": FORM_SCHEMA},
     )(token)
@@ -212,13 +231,12 @@ async def require_own_page(request: Request) -> None:
 async def register(body: RegisterBody, request: Request, response: Response) -> SignedInBody:
     """Make an account and sign it in."""
     installation = get_installation(request)
+    client = installation.read_client(request)
     with _policy_of("password"):
         signed_in = await installation.kit.register(
-            body.email,
-            body.password,
-            display_name=body.display_name,
-            client=installation.read_client(request),
+            body.email, body.password, display_name=body.display_name, client=client
         )
+    await _end_replaced_session(request, client)
     return _answer(request, response, signed_in)
 
 
@@ -228,10 +246,7 @@ async def login(body: LoginBody, request: Request, response: Response) -> Signed
     installation = get_installation(request)
     client = installation.read_client(request)
     signed_in = await installation.kit.login(body.email, body.password, client=client)
-    # ASVS 7.2.4: the session this browser was in is over, even if it was somebody else's.
-    replaced = _find_refresh_cookie(request)
-    if replaced is not None:
-        await installation.kit.logout(replaced, "refresh", client=client)
+    await _end_replaced_session(request, client)
     return _answer(request, response, signed_in)
 
 
@@ -243,10 +258,15 @@ async def token(request: Request) -> Response:
     """
     # No cookie is ever read or set here: a form can be posted from any web site, and a cookie
     # would sign the visitor in to the attacker's account.
+    installation = get_installation(request)
+    try:
+        for transport in installation.transports:
+            transport.guard_form(request)
+    except CrossSiteRequest as error:
+        await refuse(request, error)
     form = await read_form(request)
     if form is None:
         return refuse_grant("invalid_request", "Send one form with each parameter once")
-    installation = get_installation(request)
     kit, client = installation.kit, installation.read_client(request)
     grant_type = form.get("grant_type", "")
     try:
@@ -260,7 +280,7 @@ async def token(request: Request) -> Response:
             return refuse_grant("unsupported_grant_type", "Use password or refresh_token")
     except Unauthorized as error:
         return refuse_grant("invalid_grant", error.message)
-    return grant(signed_in.tokens)
+    return grant(signed_in, form.get("scope", ""))
 
 
 @public
@@ -458,6 +478,19 @@ def _answer(
         refresh_token=tokens.refresh_token,
         token_type=tokens.token_type,
     )
+
+
+async def _end_replaced_session(request: Request, client: Client) -> None:
+    """End the session that a browser was in before, even if it was somebody else's (ASVS 7.2.4)."""
+    if _answering(request)[0].cookie_name is None:
+        return
+    replaced = _find_refresh_cookie(request)
+    if replaced is None:
+        return
+    try:
+        await get_installation(request).kit.logout(replaced, "refresh", client=client)
+    except ServiceUnavailable:
+        logger.warning("A replaced session could not be ended; it ends by itself.")
 
 
 async def _leave(request: Request, response: Response) -> None:

@@ -43,6 +43,8 @@ class SignedIn:
     tokens: TokenPair
     refresh_expires_in: int
     """Seconds until the session ends if nothing refreshes it."""
+    scopes: frozenset[str] = frozenset()
+    """What the access token allows, where scopes are in use."""
     refresh_is_new: bool = True
     """False where the client holds this refresh token already."""
 
@@ -282,10 +284,11 @@ class SessionManager:
     def _signed_in(
         self, user: User, session: Session, epoch: int, *, refresh_token: str | None = None
     ) -> SignedIn:
+        scopes = frozenset(() if self._scopes is None else self._scopes(user))
         user_data = {
             "user_id": str(user.id),
             "role": user.role,
-            "scope": "" if self._scopes is None else " ".join(sorted(self._scopes(user))),
+            "scope": " ".join(sorted(scopes)),
             **{name: getattr(user, name, None) for name in self._jwt.profile_claims},
         }
         life = min(self._settings.access_ttl, session.ends_at - self._now())
@@ -299,6 +302,7 @@ class SessionManager:
             session_id=session.id,
             tokens=tokens,
             refresh_expires_in=max(0, int((session.ends_at - self._now()).total_seconds())),
+            scopes=scopes,
             refresh_is_new=refresh_token is None,
         )
 

@@ -33,7 +33,9 @@ UNKNOWN_NETWORK = "unknown"
 MAX_SUBJECTS = 100_000  # that one process remembers for a limit
 MAX_SPAN = timedelta(days=3650)
 IPV6_BITS = 128
-REDIS_TIMEOUT = 2.0  # seconds; a Redis that hangs must not hang every login
+ANSWER_TIMEOUT = 2.0  # seconds; a Redis that hangs must not hang every login
+COMMAND_TIMEOUT = 5.0  # for all that one command needs: connecting, greeting, once more
+REDIS_PORT = 6379
 REDIS_URLS = {
     "redis": "redis://user:password@host:6379/0",
     "rediss": "rediss://user:password@host:6379/0",
@@ -149,6 +151,16 @@ class LoginThrottle:
         # An unknown network may be anybody's, so it never earns an exemption.
         if self._remember_networks and attempt.network != UNKNOWN_NETWORK:
             await self._logs.remember(attempt.pair, self._remember_networks)
+
+    async def cancel(self, attempt: Attempt) -> None:
+        """Take *attempt* off the counts, as nobody got to know whether its password was right.
+
+        Raises:
+            StoreUnavailable: Redis does not answer.
+        """
+        await self._logs.give_back(self._per_pair, attempt.pair, attempt.id)
+        await self._logs.give_back(self._per_network, attempt.network, attempt.id)
+        await self._logs.give_back(self._per_account, attempt.account, attempt.id)
 
     async def aclose(self) -> None:
         """Close the connections to Redis; the next attempt would open new ones."""
@@ -367,26 +379,24 @@ class _RedisLogs:
     """
 
     def __init__(self, redis: ModuleType, scheme: str, url: str) -> None:
-        parts = urlsplit(url)
-        if not (parts.path if scheme == "redis+unix" else parts.hostname):
-            raise ValueError("no place")
         self._scheme = scheme
         self._failures = (
             redis.exceptions.RedisError,
             redis.exceptions.RedisClusterException,
             OSError,  # and TimeoutError
         )
-        # Once more at once, for connections that died with an earlier Redis. By itself the
-        # client pauses in between, and every login would wait while Redis is down.
-        once_more: Any = redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 1)
-        lost: Any = [redis.exceptions.ConnectionError]
+        # Once more at once, for connections that died with an earlier Redis. Some versions of
+        # the client pause for seconds in between, and every login would wait.
+        lost = redis.exceptions.ConnectionError
+        once_more: Any = redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 1, (lost,))
+        on_error: Any = [lost]
         storage: Any = storage_from_string(
-            f"async+{url}",
+            f"async+{_complete(scheme, url)}",
             implementation="redispy",
-            socket_timeout=REDIS_TIMEOUT,
-            socket_connect_timeout=REDIS_TIMEOUT,
+            socket_timeout=ANSWER_TIMEOUT,
+            socket_connect_timeout=ANSWER_TIMEOUT,
             retry=once_more,
-            retry_on_error=lost,
+            retry_on_error=on_error,
         )
         self._client = storage.bridge.get_connection()
         self._count = self._client.register_script(_COUNT)
@@ -417,7 +427,7 @@ class _RedisLogs:
 
     async def _answer(self, command: Awaitable[Any]) -> Any:
         try:
-            async with asyncio.timeout(REDIS_TIMEOUT):
+            async with asyncio.timeout(COMMAND_TIMEOUT):
                 return await command
         except self._failures as error:
             logger.error("Redis failed: %s", type(error).__name__)  # noqa: TRY400 (keys)
@@ -425,6 +435,16 @@ class _RedisLogs:
 
     def __repr__(self) -> str:
         return f"'{self._scheme}://...'"
+
+
+def _complete(scheme: str, url: str) -> str:
+    """Add the port that goes without saying; some versions of ``limits`` insist on one."""
+    parts = urlsplit(url)
+    if not (parts.path if scheme == "redis+unix" else parts.hostname):
+        raise ValueError("nowhere to connect to")
+    if scheme not in {"redis", "rediss"} or parts.port is not None:
+        return url
+    return parts._replace(netloc=f"{parts.netloc}:{REDIS_PORT}").geturl()
 
 
 def _key(limit: _Limit, subject: str) -> str:

@@ -7,7 +7,13 @@ from typing import Literal, Protocol
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
-from .cross_site import JSON, check_body_type, check_origin, check_trusted_origins
+from .cross_site import (
+    JSON,
+    check_body_type,
+    check_form_origin,
+    check_origin,
+    check_trusted_origins,
+)
 from .errors import ConfigurationError, InvalidToken
 from .session_manager import SignedIn
 
@@ -54,6 +60,14 @@ class Transport(Protocol):
         """
         ...
 
+    def guard_form(self, connection: HTTPConnection) -> None:
+        """Let the form of an OAuth2 client pass, which sets no cookie.
+
+        Raises:
+            CrossSiteRequest: a page of another web site posted it.
+        """
+        ...
+
     def write(self, response: Response, signed_in: SignedIn) -> None:
         """Add to *response* what the body does not hold."""
         ...
@@ -94,6 +108,10 @@ class BearerTransport:
 
     def guard(self, connection: HTTPConnection) -> None:
         """Nothing to guard: a browser never adds these tokens by itself."""
+
+    def guard_form(self, connection: HTTPConnection) -> None:
+        """See Transport.guard_form."""
+        check_form_origin(connection, has_cookies=False)
 
     def write(self, response: Response, signed_in: SignedIn) -> None:
         """Nothing to add: the body holds the tokens."""
@@ -190,8 +208,12 @@ class CookieTransport:
     def guard(self, connection: HTTPConnection) -> None:
         """See Transport.guard."""
         names = (self.cookie_name, self.refresh_cookie_name)
-        has_cookies = any(connection.cookies.get(name) is not None for name in names)
+        has_cookies = any(_cookie_values(connection, name) for name in names)
         self._check(connection, has_cookies=has_cookies)
+
+    def guard_form(self, connection: HTTPConnection) -> None:
+        """See Transport.guard_form."""
+        check_form_origin(connection, has_cookies=True, trusted_origins=self._trusted_origins)
 
     def write(self, response: Response, signed_in: SignedIn) -> None:
         """See Transport.write.
@@ -256,15 +278,22 @@ def _read_cookie(connection: HTTPConnection, name: str) -> str | None:
     Where there is no prefix, a sibling domain or a path can plant a second one, and nothing
     tells which is ours.
     """
-    pairs = [
-        pair.strip().partition("=")
-        for header in connection.headers.getlist("cookie")
-        for pair in header.split(";")
-    ]
-    values = {value for key, _, value in pairs if key.strip() == name}
+    values = _cookie_values(connection, name)
     if len(values) > 1:
         raise InvalidToken
     return values.pop() if values else None
+
+
+def _cookie_values(connection: HTTPConnection, name: str) -> set[str]:
+    # Only these two signs are white space here (RFC 6265 section 4.2.1). With others taken off,
+    # a name that begins with one would become a name with our prefix, and for a browser it has
+    # none: any sibling domain could set it.
+    pairs = [
+        pair.strip(" \t").partition("=")
+        for header in connection.headers.getlist("cookie")
+        for pair in header.split(";")
+    ]
+    return {value for key, _, value in pairs if key.rstrip(" \t") == name}
 
 
 def _offered_token(connection: HTTPConnection) -> str | None:

@@ -1,17 +1,22 @@
 """WebSockets that end when their user's token does."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
+import anyio
 from fastapi import WebSocket, WebSocketDisconnect
 
 from .dependencies import CLOSE_CODES, chosen_protocol, get_installation
 from .errors import AuthError
 from .kit import AuthKit, CurrentUser
 
+logger = logging.getLogger("jwt_auth_kit")
+
 CHECK_INTERVAL = timedelta(seconds=4)
+INTERNAL_ERROR = 1011  # RFC 6455 section 7.4.1
 
 
 @asynccontextmanager
@@ -20,8 +25,9 @@ async def accept_while_signed_in(
 ) -> AsyncIterator[None]:
     """Accept *websocket*, and close it with 4401 once the access token of *user* is over.
 
-    A handshake is one request, and the connection after it may last for days. Let what receives
-    and sends stand inside; a disconnect ends it quietly.
+    A handshake is one request, and the connection after it may last for days. What stands inside
+    is ended then, whatever it waits for. A client that leaves is seen by who receives or sends,
+    and ends it quietly.
 
     Args:
         websocket: the connection that is asked for.
@@ -30,27 +36,45 @@ async def accept_while_signed_in(
     """
     kit = get_installation(websocket).kit
     await websocket.accept(subprotocol=chosen_protocol(websocket))
-    watch = asyncio.create_task(_close_when_over(kit, websocket, user, interval))
-    try:
-        yield
-    except WebSocketDisconnect:
-        pass  # the client left, or was sent away
-    except RuntimeError:  # "cannot send any more", if it was sent away just before
-        if not watch.done():
-            raise
-    finally:
-        watch.cancel()
-        with suppress(asyncio.CancelledError):
-            await watch
+    is_over = asyncio.Event()
+    with anyio.CancelScope() as inside:
+        watch = asyncio.create_task(
+            _close_when_over(kit, websocket, user, interval, is_over, inside)
+        )
+        try:
+            yield
+        except WebSocketDisconnect:
+            pass  # the client left, or was sent away
+        except RuntimeError:  # "cannot send any more", to one who is being sent away
+            if not is_over.is_set():
+                raise
+        finally:
+            if not is_over.is_set():  # or else the client is still to be told why
+                watch.cancel()
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait([watch])
 
 
 async def _close_when_over(
-    kit: AuthKit, websocket: WebSocket, user: CurrentUser, interval: timedelta
+    kit: AuthKit,
+    websocket: WebSocket,
+    user: CurrentUser,
+    interval: timedelta,
+    is_over: asyncio.Event,
+    inside: anyio.CancelScope,
 ) -> None:
+    code, reason = INTERNAL_ERROR, ""
     try:
         while True:
             await kit.recheck(user)
             await asyncio.sleep(min(interval.total_seconds(), kit.seconds_left(user) + 1))
     except AuthError as error:
-        with suppress(RuntimeError):  # the route closed it in the meantime
-            await websocket.close(CLOSE_CODES.get(error.status, 1008), reason=error.code)
+        code, reason = CLOSE_CODES.get(error.status, 1008), error.code
+    except Exception:
+        # Nobody looks for the end of the session any more, so the connection must not go on.
+        logger.exception("A WebSocket is closed, because its user cannot be checked any more.")
+    is_over.set()
+    with suppress(RuntimeError, WebSocketDisconnect):  # the route or the client was faster
+        await websocket.close(code, reason=reason)
+    # What waits for something else than the client, a queue for example, does not see it go.
+    inside.cancel()
