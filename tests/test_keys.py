@@ -8,6 +8,7 @@ import traceback
 from dataclasses import FrozenInstanceError
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from pathlib import Path
 from typing import Any, get_args
 
 import jwt as pyjwt
@@ -541,6 +542,20 @@ class TestJwks:
         assert key.id == "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
         assert key.algorithm == "EdDSA"
 
+    @pytest.mark.parametrize("name", ["A1", "A2", "A3"])
+    def test_the_keys_and_tokens_of_rfc_7515(self, name: str) -> None:
+        example = RFC_7515[name]
+        key = Key.from_jwk({**example["jwk"], "alg": example["alg"]})
+        signing_input, signature = parts_of(example["compact"])
+
+        key.verify(signing_input, signature)
+        with pytest.raises(InvalidToken):
+            key.verify(signing_input + b"A", signature)
+
+    def test_a_key_of_rfc_7515_on_another_curve_is_refused(self) -> None:
+        with pytest.raises(ConfigurationError, match="P-521"):
+            Key.from_jwk(RFC_7515["A4"]["jwk"])
+
     def test_a_key_keeps_the_id_it_has(self) -> None:
         assert Key.from_jwk({**RFC_7638, "kid": "mine"}).id == "mine"
 
@@ -737,6 +752,11 @@ def is_accepted(token: str, key: Key) -> bool:
         return False
     return True
 
+
+EXAMPLES = Path(__file__).parent / "vectors" / "rfc7515_appendix_a.json"
+RFC_7515: dict[str, dict[str, Any]] = {
+    example["name"]: example for example in json.loads(EXAMPLES.read_text())["vectors"]
+}
 
 RFC_7638 = {
     "kty": "RSA",
