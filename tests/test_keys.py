@@ -598,6 +598,19 @@ class TestJwks:
         with pytest.raises(ConfigurationError):
             Key.from_jwk({**RFC_7638, **change})
 
+    @pytest.mark.parametrize(
+        ("algorithm", "name"), [("HS256", "k"), ("RS256", "n"), ("ES256", "x"), ("EdDSA", "d")]
+    )
+    @pytest.mark.parametrize("junk", ["!", " ", "\n", "=", "é"])
+    def test_characters_that_python_would_drop_are_refused(
+        self, algorithm: AlgorithmName, name: str, junk: str
+    ) -> None:
+        jwk = key_for(algorithm).private_jwk()
+
+        for part in (jwk[name] + junk, jwk[name][:8] + junk + jwk[name][8:]):
+            with pytest.raises(ConfigurationError, match="base64url"):
+                Key.from_jwk({**jwk, name: part})
+
     def test_a_point_that_is_not_on_the_curve_is_refused(self) -> None:
         jwk = key_for("ES256").public_jwk()
 
