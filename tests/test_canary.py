@@ -44,13 +44,18 @@ from jwt_auth_kit import (
     CookieTransport,
     JWTManager,
     Key,
+    KeyDirectory,
+    KeyFile,
     KeyRing,
+    KeySet,
+    KeySource,
     LoginThrottle,
     MemoryTokenStore,
     MemoryUserStore,
     NewUser,
     PasslibHasher,
     PasswordPolicy,
+    RingKey,
     SignedIn,
     TokenPair,
     Transport,
@@ -122,6 +127,9 @@ class Secrets:
     def add_salt(self, salt: bytes) -> None:
         for spelling in (salt.hex(), base64.b64encode(salt).decode(), repr(salt)[2:-1]):
             self._others[spelling] = "a salt"
+
+    def add_private_key(self, key: Key) -> None:
+        self._others[key.private_jwk()["d"]] = "a private key"
 
     def find(self, where: str, *, except_tokens: bool = False) -> set[str]:
         spellings = self._others | ({} if except_tokens else self._tokens)
@@ -479,9 +487,9 @@ def assert_that_all_was_tried(visit: Visit, operations: Sequence[tuple[str, str]
     assert {str(visit.secrets.find(answer)) for answer in said} == {"{'a token'}"}
 
 
-async def test_no_repr_leaks() -> None:
+async def test_no_repr_leaks(tmp_path: Path) -> None:
     secrets = Secrets()
-    objects = await make_one_of_each(secrets)
+    objects = [*await make_one_of_each(secrets), *make_keys(secrets, tmp_path)]
 
     shown = [f"{thing!r} {thing!s} {[thing]}" for thing in objects]
 
@@ -540,6 +548,21 @@ async def make_one_of_each(secrets: Secrets) -> list[Any]:
     ]
 
 
+def make_keys(secrets: Secrets, directory: Path) -> list[Any]:
+    """Make rings and sources that hold our secret and a key with a public half."""
+    pair = Key.generate("ES256")
+    jwks = [pair.private_jwk(), Key.from_secret(SECRET).private_jwk()]
+    secrets.add_private_key(pair)
+    text_of_set = json.dumps({"keys": jwks})
+    (directory / "set").write_text(text_of_set)
+    kept = KeyDirectory(directory)
+    kept.add(RingKey(key=pair))
+    sources: list[KeySource] = [KeySet(text_of_set), KeyFile(directory / "set")]
+    rings = [KeyRing.from_source(source) for source in sources]
+    settings = AuthSettings(keys=text_of_set)
+    return [pair, kept, *kept.read(), *sources, *rings, *rings[0].keys, settings]
+
+
 async def test_no_error_leaks(logs: Callable[[], list[str]]) -> None:
     secrets, clock = Secrets(), Clock()
     kit = make_kit(keys=KeyRing.from_secret(SECRET), clock=clock)
@@ -570,6 +593,7 @@ def list_mistakes(kit: AuthKit, signed_in: SignedIn) -> list[Callable[[], Any]]:
     swapped = TokenPair(tokens.refresh_token, tokens.access_token, 1)
     cut = TokenPair(tokens.access_token[:-1], tokens.refresh_token[:-1], 1)
     claims = {"user_id": user_id}
+    none: Any = "none"
     return [
         *list_uses(kit, swapped),
         *list_uses(kit, cut),
@@ -587,7 +611,11 @@ def list_mistakes(kit: AuthKit, signed_in: SignedIn) -> list[Callable[[], Any]]:
         lambda: KeyRing.from_secret(SECRET[:20]),
         lambda: KeyRing.from_secret(f"{SECRET}!"),
         lambda: KeyRing.from_secret(REPEATED_SECRET),
-        lambda: Key(id="1", algorithm="none", material=KEY),
+        lambda: Key(id="1", algorithm=none, material=KEY),
+        lambda: Key.from_jwk({"kty": "oct", "alg": SECRET, "k": SECRET}),
+        lambda: Key.from_pem(SECRET),
+        lambda: KeySet(SECRET),
+        lambda: KeySet(json.dumps({"keys": [{"kty": "oct", "alg": "HS512", "k": SECRET}]})),
         lambda: AuthSettings(secret_key=SECRET, access_ttl=PASSWORD),
         lambda: AuthSettings(secret_key=[SECRET]),
         lambda: RedisTokenStore(Redis.from_url(REDIS)).epochs(user_id),
