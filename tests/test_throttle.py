@@ -576,6 +576,17 @@ async def test_redis_forgets_everything_by_itself(make: Make, redis_storage: str
     assert lives == pytest.approx([3, 20, 60, 3600], abs=2)
 
 
+async def test_a_flood_of_logins_opens_few_connections(make: Make, redis_storage: str) -> None:
+    throttle = make(redis_storage, per_network="5/minute")
+
+    results = await asyncio.gather(*(passes(throttle, "ada", HOME) for _ in range(300)))
+
+    with Redis.from_url(redis_storage) as client:
+        connections = len(client.client_list())
+    assert results.count(True) == 5
+    assert connections <= 11
+
+
 async def test_a_dead_redis_lets_nobody_guess_and_nobody_wait(make: Make) -> None:
     with servers.redis() as server:
         throttle = make(server.url, per_account="5/minute")

@@ -26,8 +26,8 @@ class Base(DeclarativeBase):
 
 
 def create_engine(url: str) -> AsyncEngine:
-    """Make an engine; on SQLite writers wait for each other instead of failing."""
-    engine = create_async_engine(url, pool_pre_ping=True)
+    """Make an engine that logs no values; on SQLite writers wait instead of failing."""
+    engine = create_async_engine(url, pool_pre_ping=True, hide_parameters=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine.sync_engine, "connect", set_pragmas)
     return engine

@@ -11,7 +11,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib import import_module
@@ -34,7 +34,8 @@ MAX_SUBJECTS = 100_000  # that one process remembers for a limit
 MAX_SPAN = timedelta(days=3650)
 IPV6_BITS = 128
 ANSWER_TIMEOUT = 2.0  # seconds; a Redis that hangs must not hang every login
-COMMAND_TIMEOUT = 5.0  # for all that one command needs: connecting, greeting, once more
+COMMAND_TIMEOUT = 5.0  # for its turn, connecting, greeting, once more
+MAX_COMMANDS = 10  # at once; the others wait for their turn
 REDIS_PORT = 6379
 REDIS_URLS = {
     "redis": "redis://user:password@host:6379/0",
@@ -398,6 +399,8 @@ class _RedisLogs:
             retry=once_more,
             retry_on_error=on_error,
         )
+        # A flood of logins must not become a flood of connections.
+        self._places = asyncio.Semaphore(MAX_COMMANDS)
         self._client = storage.bridge.get_connection()
         self._count = self._client.register_script(_COUNT)
 
@@ -405,30 +408,34 @@ class _RedisLogs:
         windows = [
             number for amount, seconds in limit.windows for number in (amount, seconds * 1000)
         ]
-        counting = self._count(
-            keys=[_key(limit, subject)], args=[attempt_id, limit.longest * 1000, *windows]
+        wait = await self._ask(
+            self._count,
+            keys=[_key(limit, subject)],
+            args=[attempt_id, limit.longest * 1000, *windows],
         )
-        return float(await self._answer(counting)) / 1000
+        return float(wait) / 1000
 
     async def give_back(self, limit: _Limit, subject: str, attempt_id: str) -> None:
-        await self._answer(self._client.zrem(_key(limit, subject), attempt_id))
+        await self._ask(self._client.zrem, _key(limit, subject), attempt_id)
 
     async def clear(self, limit: _Limit, subject: str) -> None:
-        await self._answer(self._client.delete(_key(limit, subject)))
+        await self._ask(self._client.delete, _key(limit, subject))
 
     async def remember(self, pair: str, span: timedelta) -> None:
-        await self._answer(self._client.set(_remembered(pair), 1, px=span))
+        await self._ask(self._client.set, _remembered(pair), 1, px=span)
 
     async def is_remembered(self, pair: str) -> bool:
-        return bool(await self._answer(self._client.exists(_remembered(pair))))
+        return bool(await self._ask(self._client.exists, _remembered(pair)))
 
     async def aclose(self) -> None:
-        await self._answer(self._client.aclose())
+        await self._ask(self._client.aclose)
 
-    async def _answer(self, command: Awaitable[Any]) -> Any:
+    async def _ask(
+        self, command: Callable[..., Awaitable[Any]], *arguments: Any, **options: Any
+    ) -> Any:
         try:
-            async with asyncio.timeout(COMMAND_TIMEOUT):
-                return await command
+            async with asyncio.timeout(COMMAND_TIMEOUT), self._places:
+                return await command(*arguments, **options)
         except self._failures as error:
             logger.error("Redis failed: %s", type(error).__name__)  # noqa: TRY400 (keys)
             raise StoreUnavailable from None
