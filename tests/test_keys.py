@@ -517,6 +517,7 @@ class TestKeysOfAnotherKind:
             pem_of(ed25519.Ed25519PrivateKey.generate())[:60],
             "\ud800",
         ],
+        ids=["empty", "nonsense", "wrong", "encrypted", "cut", "no text"],
     )
     def test_what_is_no_pem_is_refused_with_the_command_that_makes_a_key(self, pem: str) -> None:
         with pytest.raises(ConfigurationError, match="keys new"):

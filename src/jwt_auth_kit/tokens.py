@@ -247,6 +247,8 @@ class JWTManager:
             WrongTokenType: genuine, but of another kind.
             InvalidToken: anything else.
         """
+        if len(token) > MAX_TOKEN_LENGTH:  # before anything is done with it
+            raise InvalidToken
         known = self._verified.get(token) if token_type == "access" else None
         if known is not None:
             key_id, remembered = known
@@ -278,9 +280,7 @@ class JWTManager:
         self._verified[token] = (key_id, claims.copy())
 
     def _read_verified(self, token: str) -> tuple[dict[str, Any], bytes]:
-        # Shape and size come before any parsing: PyJWT takes padding, and a long token costs.
-        if len(token) > MAX_TOKEN_LENGTH:
-            raise InvalidToken
+        # The shape comes before any parsing: PyJWT takes padding.
         if _SHAPE.fullmatch(token) is None:
             raise InvalidToken
         signing_input, _, signature_part = token.rpartition(".")
