@@ -2,8 +2,12 @@
 
 Two uvicorn workers share PostgreSQL, and Redis for the throttle. A process of its own sends wrong
 passwords as fast as they are refused, while this one asks /health and a protected route, each of
-both workers fifty times a second. It fails where the 99th percentile of either reaches
-100 ms, or where one guess too many or too few was let through to the hashing of passwords.
+both workers fifty times a second. It fails where the 99th percentile of either reaches 100 ms,
+or where one guess too many or too few was let through to the hashing of passwords.
+
+The last flood has more clients than both queues of passwords hold, so that some are answered 503.
+So many requests at once keep the event loops busy whatever they ask for: only its answers are
+judged, not its times.
 
 Load, servers and databases share the processors of one machine, so the figures are too bad
 rather than too good: compare them with those of the first line, which has no flood.
@@ -83,6 +87,7 @@ class Flood:
     """Guesses that the default limits let pass in less than a minute; None without limits."""
 
     clients: int = 16
+    is_timed: bool = True
 
 
 def many_accounts(number: int) -> str:
@@ -102,7 +107,7 @@ LIMITED = (
 )
 FREE = (
     Flood("no limits", many_accounts, many_networks),
-    Flood("no limits, 256 clients", many_accounts, many_networks, clients=256),
+    Flood("no limits, 256 clients", many_accounts, many_networks, clients=256, is_timed=False),
 )
 FLOODS = {flood.name: flood for flood in (*LIMITED, *FREE)}
 
@@ -140,7 +145,8 @@ async def measure(
             flooding = asyncio.create_task(run(flood, port, observers, generator, seconds))
             times = await probe(probes, token, flooding)
             tally = await flooding
-            failures += report(flood.name, times, tally) + wrong(flood, tally)
+            slow = report(flood.name, times, tally)
+            failures += wrong(flood, tally) + (slow if flood.is_timed else [])
     return failures
 
 
@@ -268,8 +274,8 @@ async def guess(flood: Flood, line: Line, numbers: Iterator[int], end: float) ->
 # -- The report ------------------------------------------------------------------------------
 
 HEADER = f"""\
-{"":24} {"/health":^20} {"protected route":^20} {"answers":^26}        {"processors":^15}
-{"":24} {"   p50    p99    max" * 2}  guesses    401    429    503 hashes workers  flood"""
+{"":24} {"/health":^20} {"protected route":^20} {"answers":^41} {"processors":^14}
+{"":24} {"   p50    p99    max " * 2}guesses    401    429    503 hashes  workers  flood"""
 
 
 def report(name: str, times: Times, tally: Tally | None = None) -> list[str]:
@@ -282,7 +288,7 @@ def report(name: str, times: Times, tally: Tally | None = None) -> list[str]:
     if tally is not None:
         counts = [tally.replies[reply] for reply in (REFUSED, THROTTLED, BUSY)]
         columns += [f"{count:6}" for count in (tally.replies.total(), *counts, tally.hashes)]
-        columns += ["+".join(f"{work:.1f}" for work in tally.work), f"{tally.load:6.1f}"]
+        columns += ["+".join(f"{work:.1f}" for work in tally.work).rjust(8), f"{tally.load:6.1f}"]
     print(f"{name:24} {' '.join(columns)}", flush=True)
     return [
         f"{name}: {path} has a p99 of {percentiles[path][98]:.0f} ms"
