@@ -15,6 +15,7 @@ rather than too good: compare them with those of the first line, which has no fl
 
 import argparse
 import asyncio
+import gc
 import itertools
 import logging
 import multiprocessing
@@ -363,6 +364,10 @@ async def lifespan(hasher: CountingHasher, app: FastAPI) -> AsyncIterator[None]:
         throttle=make_throttle(os.environ["THROTTLE"]),
     )
     install(app, kit)
+    # Else each full collection walks through all that was imported and stops the worker for some
+    # 80 ms, in a flood every few seconds.
+    gc.collect()
+    gc.freeze()
     yield
     await engine.dispose()
 
