@@ -1,3 +1,5 @@
-export default function P() {
-  return <p>x</p>;
+import { redirect } from "next/navigation";
+
+export default function Home() {
+  redirect("/dashboard");
 }
