@@ -1,6 +1,6 @@
 "use client";
 
-import { LoadingFailed } from "@/components/ui/loading";
+import { LoadingFailed } from "@/components/ui/load";
 
 export default function Failed({ reset }: { reset: () => void }) {
   return (

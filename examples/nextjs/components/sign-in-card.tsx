@@ -3,7 +3,6 @@
 import Link from "next/link";
 import { useSearchParams } from "next/navigation";
 import type { ReactNode } from "react";
-import { Card } from "@/components/ui/card";
 
 interface SignInCardProps {
   title: string;
@@ -16,11 +15,9 @@ interface SignInCardProps {
 export function SignInCard({ title, text, other, children }: SignInCardProps) {
   const query = useSearchParams().toString();
   return (
-    <Card className="shadow-lg shadow-primary/5 sm:p-8">
-      <header className="mb-6 space-y-1">
-        <h1 className="font-semibold text-2xl tracking-tight">{title}</h1>
-        <p className="text-muted-foreground text-sm">{text}</p>
-      </header>
+    <section className="rounded-2xl border bg-card p-6 shadow-lg shadow-primary/5 sm:p-8">
+      <h1 className="font-semibold text-2xl tracking-tight">{title}</h1>
+      <p className="mt-1 mb-6 text-muted-foreground text-sm">{text}</p>
       {children}
       <p className="mt-6 text-center text-muted-foreground text-sm">
         {other.question}{" "}
@@ -31,6 +28,6 @@ export function SignInCard({ title, text, other, children }: SignInCardProps) {
           {other.link}
         </Link>
       </p>
-    </Card>
+    </section>
   );
 }

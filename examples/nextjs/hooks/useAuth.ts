@@ -1,8 +1,7 @@
 /** The signed-in user, and what signs in and out. */
 
 import { useEffect } from "react";
-import { post } from "@/lib/api";
-import type { components } from "@/lib/api-types";
+import { type LoginBody, type PasswordBody, post, type RegisterBody } from "@/lib/api";
 import {
   clearTokens,
   exclusively,
@@ -19,8 +18,7 @@ import {
 } from "@/lib/auth";
 import { useAuthStore } from "@/stores/authStore";
 
-type Schemas = components["schemas"];
-
+const NO_AUTH = { skipAuth: true };
 const TICK = 1_000;
 const PAUSE_AFTER_FAILURE = 30_000;
 
@@ -32,29 +30,27 @@ export function useAuth() {
 // Sign-ins and sign-outs wait for a refresh that runs, and the other way round: whose answer comes
 // last would else decide which cookies stay.
 const actions = {
-  login: (body: Schemas["LoginBody"]) =>
-    exclusively(async () =>
-      setTokens(await post("/auth/login", body, undefined, { skipAuth: true })),
-    ),
+  login: (body: LoginBody) =>
+    exclusively(async () => setTokens(await post("/auth/login", body, NO_AUTH))),
 
-  register: (body: Schemas["RegisterBody"]) =>
-    exclusively(async () =>
-      setTokens(await post("/auth/register", body, undefined, { skipAuth: true })),
-    ),
+  register: ({ display_name, ...body }: RegisterBody) =>
+    exclusively(async () => {
+      const account = { ...body, display_name: display_name || null };
+      setTokens(await post("/auth/register", account, NO_AUTH));
+    }),
 
   logout: () =>
     exclusively(async () => {
       const body = isBearer() ? { refresh_token: getRefreshToken() } : undefined;
-      await post("/auth/logout", body, undefined, { skipAuth: true });
+      await post("/auth/logout", body, NO_AUTH);
       clearTokens("logged-out");
     }),
 
   /** The answer is a new session: without waiting for a turn, a refresh of the old one may fail. */
-  changePassword: async (body: Schemas["PasswordBody"]) => {
+  changePassword: async (body: PasswordBody) => {
     await getValidAccessToken();
-    await exclusively(async () =>
-      setTokens(await post("/auth/password", body, undefined, { skipRetry: true })),
-    );
+    const options = { skipRetry: true };
+    await exclusively(async () => setTokens(await post("/auth/password", body, options)));
   },
 
   /** Find out who is signed in; *error* tells if that failed. */

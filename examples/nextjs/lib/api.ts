@@ -1,9 +1,9 @@
 /** The backend's routes, typed from its OpenAPI: a wrong path, body or answer does not compile. */
 
 import type { components, paths } from "./api-types";
-import { type ApiOptions, apiDelete, apiGet, apiPatch, apiPost, apiPut } from "./http";
+import { type ApiOptions, apiDelete, apiGet, apiPatch, apiPost } from "./http";
 
-type Method = "get" | "post" | "put" | "patch" | "delete";
+type Method = "get" | "post" | "patch" | "delete";
 type PathOf<M extends Method> = {
   [P in keyof paths]: paths[P] extends Record<M, unknown> ? P : never;
 }[keyof paths];
@@ -13,38 +13,39 @@ type Json<T> = T extends { content: { "application/json": infer Content } } ? Co
 type Body<O> = O extends { requestBody?: infer B } ? Json<NonNullable<B>> : undefined;
 type Answer<O> = O extends { responses: infer R } ? Json<R[keyof R & (200 | 201)]> : undefined;
 type Ids = Record<string, string | number>;
+type Options = ApiOptions & { ids?: Ids };
 
-export type Project = components["schemas"]["ProjectView"];
-export type DeviceSession = components["schemas"]["SessionInfo"];
-export type Account = components["schemas"]["Account"];
+type Schemas = components["schemas"];
+export type LoginBody = Schemas["LoginBody"];
+export type RegisterBody = Schemas["RegisterBody"];
+export type PasswordBody = Schemas["PasswordBody"];
+export type ProjectBody = Schemas["ProjectBody"];
+export type Project = Schemas["ProjectView"];
+export type DeviceSession = Schemas["SessionInfo"];
+export type Account = Schemas["Account"];
 
-export function get<P extends PathOf<"get">>(path: P, ids?: Ids) {
-  return apiGet<Answer<Operation<P, "get">>>(fill(path, ids));
+export function get<P extends PathOf<"get">>(path: P, { ids, ...options }: Options = {}) {
+  return apiGet<Answer<Operation<P, "get">>>(fill(path, ids), options);
 }
 
 export function post<P extends PathOf<"post">>(
   path: P,
   body?: Body<Operation<P, "post">>,
-  ids?: Ids,
-  options?: ApiOptions,
+  { ids, ...options }: Options = {},
 ) {
   return apiPost<Answer<Operation<P, "post">>>(fill(path, ids), body ?? undefined, options);
-}
-
-export function put<P extends PathOf<"put">>(path: P, body: Body<Operation<P, "put">>, ids: Ids) {
-  return apiPut<Answer<Operation<P, "put">>>(fill(path, ids), body, undefined);
 }
 
 export function patch<P extends PathOf<"patch">>(
   path: P,
   body: Body<Operation<P, "patch">>,
-  ids: Ids,
+  { ids, ...options }: Options = {},
 ) {
-  return apiPatch<Answer<Operation<P, "patch">>>(fill(path, ids), body);
+  return apiPatch<Answer<Operation<P, "patch">>>(fill(path, ids), body, options);
 }
 
-export function remove<P extends PathOf<"delete">>(path: P, ids?: Ids) {
-  return apiDelete<Answer<Operation<P, "delete">>>(fill(path, ids));
+export function remove<P extends PathOf<"delete">>(path: P, { ids, ...options }: Options = {}) {
+  return apiDelete<Answer<Operation<P, "delete">>>(fill(path, ids), options);
 }
 
 /** Put *ids* into the places of a path: /api/projects/{project_id}. */

@@ -1,23 +1,15 @@
 /** What people are told about a session: which device, and when. */
 
-const BROWSERS = { Edg: "Edge", Firefox: "Firefox", Chrome: "Chrome", Safari: "Safari" };
-const SYSTEMS = {
-  Android: "Android",
-  iPhone: "iPhone",
-  iPad: "iPad",
-  Windows: "Windows",
-  "Mac OS": "macOS",
-  Linux: "Linux",
-};
+const BROWSER = /Firefox|Edg(?=\/)|Chrome(?!.*Edg\/)|Safari(?!.*Edg\/)/;
+const SYSTEM = /Android|iPhone|iPad|Windows|Mac OS|Linux(?!.*Android)/;
 
 /** "Firefox on Linux"; what says neither is shown as it is. */
 export function describeDevice(userAgent: string | null): string {
-  if (userAgent === null) return "Unknown device";
-  const find = (names: Record<string, string>) =>
-    Object.entries(names).find(([sign]) => userAgent.includes(sign))?.[1];
-  const browser = find(BROWSERS);
-  const system = find(SYSTEMS);
-  return browser && system ? `${browser} on ${system}` : (browser ?? system ?? userAgent);
+  const names = [
+    userAgent?.match(BROWSER)?.[0].replace("Edg", "Edge"),
+    userAgent?.match(SYSTEM)?.[0],
+  ];
+  return names.filter(Boolean).join(" on ") || userAgent || "Unknown device";
 }
 
 /** A moment in the reader's language and time zone. */

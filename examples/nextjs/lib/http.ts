@@ -64,25 +64,16 @@ export async function apiFetch(path: string, options: ApiOptions = {}): Promise<
   return retried;
 }
 
-export function apiGet<T>(path: string, options?: ApiOptions): Promise<T> {
-  return request("GET", path, undefined, options);
-}
-
-export function apiPost<T>(path: string, body?: object, options?: ApiOptions): Promise<T> {
-  return request("POST", path, body, options);
-}
-
-export function apiPut<T>(path: string, body?: object, options?: ApiOptions): Promise<T> {
-  return request("PUT", path, body, options);
-}
-
-export function apiPatch<T>(path: string, body?: object, options?: ApiOptions): Promise<T> {
-  return request("PATCH", path, body, options);
-}
-
-export function apiDelete<T>(path: string, options?: ApiOptions): Promise<T> {
-  return request("DELETE", path, undefined, options);
-}
+export const apiGet = <T>(path: string, options?: ApiOptions) =>
+  request<T>("GET", path, undefined, options);
+export const apiPost = <T>(path: string, body?: object, options?: ApiOptions) =>
+  request<T>("POST", path, body, options);
+export const apiPut = <T>(path: string, body?: object, options?: ApiOptions) =>
+  request<T>("PUT", path, body, options);
+export const apiPatch = <T>(path: string, body?: object, options?: ApiOptions) =>
+  request<T>("PATCH", path, body, options);
+export const apiDelete = <T>(path: string, options?: ApiOptions) =>
+  request<T>("DELETE", path, undefined, options);
 
 /** The answer's JSON; undefined where there is none (204). */
 async function request<T>(

@@ -3,7 +3,7 @@
 import { useRouter } from "next/navigation";
 import { type ReactNode, useEffect } from "react";
 import { SiteHeader } from "@/components/site-header";
-import { Loading, LoadingFailed } from "@/components/ui/loading";
+import { Loading, LoadingFailed } from "@/components/ui/load";
 import { useAuth } from "@/hooks/useAuth";
 import { loginPath } from "@/lib/redirect";
 

@@ -5,7 +5,7 @@ import { Alert } from "./alert";
 import { Button } from "./button";
 
 interface ActionProps extends Omit<ComponentProps<typeof Button>, "onClick"> {
-  action: () => Promise<void>;
+  action: () => Promise<unknown>;
   /** Asked before anything happens. */
   confirm?: { title: string; text: ReactNode };
 }

@@ -1,20 +1,19 @@
-import type { ComponentProps, ReactNode } from "react";
+import type { ReactNode } from "react";
 import { cn } from "@/lib/cn";
 
-export function Card({ className, ...props }: ComponentProps<"section">) {
-  return (
-    <section
-      className={cn("rounded-2xl border bg-card p-5 shadow-xs sm:p-6", className)}
-      {...props}
-    />
-  );
+interface CardProps {
+  title: string;
+  text?: string;
+  className?: string;
+  children: ReactNode;
 }
 
-export function CardHeader({ title, children }: { title: string; children?: ReactNode }) {
+export function Card({ title, text, className, children }: CardProps) {
   return (
-    <header className="mb-5 space-y-1">
+    <section className={cn("rounded-2xl border bg-card p-5 shadow-xs sm:p-6", className)}>
       <h2 className="font-semibold text-lg tracking-tight">{title}</h2>
-      {children && <p className="text-muted-foreground text-sm">{children}</p>}
-    </header>
+      {text && <p className="mt-1 text-muted-foreground text-sm">{text}</p>}
+      <div className="mt-5">{children}</div>
+    </section>
   );
 }

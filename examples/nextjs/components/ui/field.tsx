@@ -39,3 +39,25 @@ export function Field({ name, label, hint, className, ...props }: FieldProps) {
     </div>
   );
 }
+
+export function EmailField() {
+  return <Field name="email" label="E-mail" type="email" autoComplete="username" required />;
+}
+
+export function PasswordField(props: Pick<FieldProps, "name" | "label">) {
+  return <Field type="password" autoComplete="current-password" required {...props} />;
+}
+
+export function NewPasswordField(props: Pick<FieldProps, "name" | "label">) {
+  const hint = "At least 8 characters.";
+  return (
+    <Field
+      type="password"
+      autoComplete="new-password"
+      minLength={8}
+      hint={hint}
+      required
+      {...props}
+    />
+  );
+}

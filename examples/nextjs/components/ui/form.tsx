@@ -6,20 +6,18 @@ import { Alert } from "./alert";
 import { Button } from "./button";
 import { FieldErrors } from "./field";
 
-interface FormProps {
-  /** What to do with the fields' values; what it throws is shown. */
-  onSubmit: (values: Record<string, string>) => Promise<void>;
+interface FormProps<Values> {
+  /** Gets the fields' values by their names; what it throws is shown. */
+  onSubmit: (values: Values) => Promise<unknown>;
   submit: string;
   success?: string;
   children: ReactNode;
-  className?: string;
 }
 
-export function Form({ onSubmit, submit, success, children, className = "space-y-5" }: FormProps) {
+export function Form<Values>({ onSubmit, submit, success, children }: FormProps<Values>) {
   const [state, setState] = useState<"idle" | "busy" | "done" | Error>("idle");
   const form = useRef<HTMLFormElement>(null);
   const error = state instanceof Error ? state : null;
-  const fields = error instanceof ApiError ? error.fields : {};
 
   // The keyboard goes where the trouble is: to the first wrong field, or to the message.
   useEffect(() => {
@@ -30,11 +28,12 @@ export function Form({ onSubmit, submit, success, children, className = "space-y
 
   async function handle(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
-    if (state === "busy" || form.current === null) return;
+    if (state === "busy") return;
+    const { currentTarget } = event;
     setState("busy");
     try {
-      await onSubmit(Object.fromEntries(new FormData(form.current)) as Record<string, string>);
-      form.current?.reset();
+      await onSubmit(Object.fromEntries(new FormData(currentTarget)) as Values);
+      currentTarget.reset();
       setState("done");
     } catch (reason) {
       setState(reason as Error);
@@ -43,18 +42,10 @@ export function Form({ onSubmit, submit, success, children, className = "space-y
 
   // method="post": a form that is sent before its script runs must not put a password into the URL.
   return (
-    <form ref={form} method="post" onSubmit={handle} className={className}>
-      {error && (
-        <Alert tabIndex={-1} className="col-span-full">
-          {error.message}
-        </Alert>
-      )}
-      {state === "done" && success && (
-        <Alert variant="success" className="col-span-full">
-          {success}
-        </Alert>
-      )}
-      <FieldErrors value={fields}>{children}</FieldErrors>
+    <form ref={form} method="post" onSubmit={handle} className="space-y-5">
+      {error && <Alert tabIndex={-1}>{error.message}</Alert>}
+      {state === "done" && success && <Alert variant="success">{success}</Alert>}
+      <FieldErrors value={error instanceof ApiError ? error.fields : {}}>{children}</FieldErrors>
       <Button type="submit" aria-busy={state === "busy"} className="w-full">
         {submit}
       </Button>

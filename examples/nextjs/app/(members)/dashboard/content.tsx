@@ -1,116 +1,73 @@
 "use client";
 
-import { useState } from "react";
 import { PageTitle } from "@/components/page-title";
 import { Action } from "@/components/ui/action";
-import { Button } from "@/components/ui/button";
-import { Card, CardHeader } from "@/components/ui/card";
+import { Card } from "@/components/ui/card";
 import { Field } from "@/components/ui/field";
 import { Form } from "@/components/ui/form";
-import { Loading, LoadingFailed } from "@/components/ui/loading";
-import { useLoad } from "@/hooks/useLoad";
-import { get, type Project, post, put, remove } from "@/lib/api";
+import { Load } from "@/components/ui/load";
+import { get, type Project, type ProjectBody, post, remove } from "@/lib/api";
 
 const loadProjects = () => get("/api/projects");
 
 export function Projects() {
-  const { data: projects, error, reload } = useLoad(loadProjects);
-
-  async function create({ name = "", description = "" }: Record<string, string>) {
-    await post("/api/projects", { name, description });
-    await reload();
-  }
-
   return (
     <>
       <PageTitle title="Projects" text="What you work on. Nobody else sees it." />
-      <div className="grid items-start gap-6 md:grid-cols-[1fr_19rem]">
-        <div className="order-last space-y-3 md:order-none">
-          {error && <LoadingFailed error={error} retry={reload} />}
-          {!projects && !error && <Loading />}
-          {projects?.length === 0 && (
-            <p className="rounded-2xl border border-dashed p-10 text-center text-muted-foreground">
-              No project yet. Begin with a name.
-            </p>
-          )}
-          <ul className="space-y-3">
-            {projects?.map((project) => (
-              <ProjectItem key={project.id} project={project} onChange={reload} />
-            ))}
-          </ul>
-        </div>
-        <Card>
-          <CardHeader title="New project" />
-          <Form submit="Create project" onSubmit={create}>
-            <ProjectFields />
-          </Form>
-        </Card>
-      </div>
+      <Load from={loadProjects}>
+        {(projects, reload) => (
+          <div className="grid items-start gap-6 md:grid-cols-[1fr_19rem]">
+            <ProjectList projects={projects} onChange={reload} />
+            <Card title="New project" className="max-md:order-first">
+              <Form
+                submit="Create project"
+                onSubmit={(project: ProjectBody) => post("/api/projects", project).then(reload)}
+              >
+                <Field name="name" label="Name" maxLength={100} required />
+                <Field name="description" label="Description (optional)" maxLength={2000} />
+              </Form>
+            </Card>
+          </div>
+        )}
+      </Load>
     </>
   );
 }
 
-function ProjectItem({ project, onChange }: { project: Project; onChange: () => Promise<void> }) {
-  const [isEdited, setEdited] = useState(false);
-  const ids = { project_id: project.id };
+interface ProjectListProps {
+  projects: Project[];
+  onChange: () => Promise<void>;
+}
 
-  async function update({ name = "", description = "" }: Record<string, string>) {
-    await put("/api/projects/{project_id}", { name, description }, ids);
-    await onChange();
-    setEdited(false);
+function ProjectList({ projects, onChange }: ProjectListProps) {
+  if (projects.length === 0) {
+    return (
+      <p className="rounded-2xl border border-dashed p-10 text-center text-muted-foreground">
+        No project yet. Begin with a name.
+      </p>
+    );
   }
-
-  async function removeProject() {
-    await remove("/api/projects/{project_id}", ids);
-    await onChange();
-  }
-
   return (
-    <li className="rounded-2xl border bg-card p-5 shadow-xs">
-      <div className="flex flex-wrap items-center justify-between gap-x-4 gap-y-2">
-        <h2 className="wrap-anywhere min-w-0 font-semibold">{project.name}</h2>
-        <div className="-mr-2 flex">
-          <Button
-            variant="ghost"
-            size="small"
-            aria-expanded={isEdited}
-            aria-label={`Edit ${project.name}`}
-            onClick={() => setEdited(!isEdited)}
-          >
-            {isEdited ? "Cancel" : "Edit"}
-          </Button>
+    <ul className="space-y-3">
+      {projects.map(({ id, name, description }) => (
+        <li key={id} className="flex items-start gap-4 rounded-2xl border bg-card p-5 shadow-xs">
+          <div className="wrap-anywhere min-w-0 grow">
+            <h2 className="font-semibold">{name}</h2>
+            <p className="mt-1 text-muted-foreground text-sm">{description}</p>
+          </div>
           <Action
             variant="destructive"
             size="small"
-            aria-label={`Delete ${project.name}`}
-            action={removeProject}
-            confirm={{ title: "Delete project?", text: `“${project.name}” will be gone for good.` }}
+            aria-label={`Delete ${name}`}
+            confirm={{ title: "Delete project?", text: `“${name}” will be gone for good.` }}
+            action={() =>
+              remove("/api/projects/{project_id}", { ids: { project_id: id } }).then(onChange)
+            }
           >
             Delete
           </Action>
-        </div>
-      </div>
-      {isEdited ? (
-        <Form submit="Save" onSubmit={update} className="mt-4 space-y-4">
-          <ProjectFields project={project} />
-        </Form>
-      ) : (
-        <p className="wrap-anywhere text-muted-foreground text-sm">{project.description}</p>
-      )}
-    </li>
-  );
-}
-
-function ProjectFields({ project }: { project?: Project }) {
-  return (
-    <>
-      <Field name="name" label="Name" defaultValue={project?.name} maxLength={100} required />
-      <Field
-        name="description"
-        label="Description (optional)"
-        defaultValue={project?.description}
-        maxLength={2000}
-      />
-    </>
+        </li>
+      ))}
+    </ul>
   );
 }
