@@ -5,7 +5,7 @@ import { KeepSession } from "@/components/keep-session";
 import "./globals.css";
 
 export const metadata: Metadata = {
-  title: { default: "Projects", template: "%s · Projects" },
+  title: { default: "Keyring", template: "%s · Keyring" },
   description: "The example of jwt-auth-kit: sign-in, projects, sessions, administration.",
 };
 

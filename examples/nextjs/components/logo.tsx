@@ -9,7 +9,7 @@ export function Logo() {
           <path d="M16 16.5V26m0-3.5h4" />
         </g>
       </svg>
-      Projects
+      Keyring
     </span>
   );
 }

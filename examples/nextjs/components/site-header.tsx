@@ -20,7 +20,7 @@ export function SiteHeader() {
         <Logo />
         <nav
           aria-label="Pages"
-          className="order-last -mx-1 flex w-full gap-1 pb-2 sm:order-none sm:w-auto sm:pb-0"
+          className="order-last -mx-3 flex w-full gap-1 pb-2 sm:order-none sm:mx-0 sm:w-auto sm:pb-0"
         >
           {pages.map(([path, name]) => (
             <Link
@@ -33,7 +33,7 @@ export function SiteHeader() {
             </Link>
           ))}
         </nav>
-        <div className="ml-auto flex min-w-0 items-center gap-2">
+        <div className="ml-auto flex min-w-0 items-center gap-4">
           <span className="hidden max-w-48 truncate text-muted-foreground text-sm sm:block">
             {user?.display_name ?? user?.email}
           </span>

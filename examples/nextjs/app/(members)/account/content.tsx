@@ -58,6 +58,7 @@ function DeviceList({ sessions, onChange }: DeviceListProps) {
               <Action
                 variant="destructive"
                 size="small"
+                className="-mr-3"
                 aria-label={`End ${describeDevice(session.user_agent)}`}
                 action={() =>
                   remove("/auth/sessions/{session_id}", { ids: { session_id: session.id } }).then(
@@ -74,7 +75,7 @@ function DeviceList({ sessions, onChange }: DeviceListProps) {
       {sessions.length > 1 && (
         <Action
           variant="outline"
-          className="w-full"
+          className="mt-2 w-full"
           confirm={{ title: "Sign out elsewhere?", text: "Other devices have to sign in again." }}
           action={() => remove("/auth/sessions").then(onChange)}
         >

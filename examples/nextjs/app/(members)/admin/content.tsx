@@ -24,7 +24,10 @@ export function Users() {
             <Card title="Accounts">
               <ul className="divide-y">
                 {accounts.map((account) => (
-                  <li key={account.user_id} className="flex flex-wrap items-center gap-2 py-4">
+                  <li
+                    key={account.user_id}
+                    className="flex flex-wrap items-center gap-2 py-4 first:pt-0 last:pb-0"
+                  >
                     <Person account={account} />
                     {account.user_id !== user.user_id && (
                       <Changes account={account} onChange={reload} />

@@ -58,6 +58,7 @@ function ProjectList({ projects, onChange }: ProjectListProps) {
           <Action
             variant="destructive"
             size="small"
+            className="-mt-1.5 -mr-2"
             aria-label={`Delete ${name}`}
             confirm={{ title: "Delete project?", text: `“${name}” will be gone for good.` }}
             action={() =>
