@@ -4,7 +4,11 @@ import type { ComponentProps } from "react";
 import { cn } from "@/lib/cn";
 
 const button = cva(
-  "inline-flex items-center justify-center gap-2 rounded-lg font-medium text-sm transition-colors aria-busy:cursor-progress aria-busy:opacity-70",
+  [
+    "inline-flex items-center justify-center gap-2 rounded-lg font-medium text-sm transition-colors",
+    "aria-busy:cursor-progress aria-busy:after:size-3.5 aria-busy:after:animate-spin aria-busy:after:rounded-full",
+    "aria-busy:after:border-2 aria-busy:after:border-current aria-busy:after:border-t-transparent",
+  ],
   {
     variants: {
       variant: {
