@@ -13,7 +13,7 @@ import {
 const REFRESH = "POST /auth/refresh";
 
 beforeEach(() => {
-  vi.useFakeTimers({ shouldAdvanceTime: true });
+  vi.useFakeTimers({ shouldAdvanceTime: true, advanceTimeDelta: 20 });
 });
 
 afterEach(() => {
