@@ -37,9 +37,7 @@ export function SiteHeader() {
           <span className="hidden max-w-48 truncate text-muted-foreground text-sm sm:block">
             {user?.display_name ?? user?.email}
           </span>
-          <Action variant="outline" size="small" action={logout}>
-            Sign out
-          </Action>
+          <Action label="Sign out" variant="outline" size="small" action={logout} />
         </div>
       </div>
     </header>

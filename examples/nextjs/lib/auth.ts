@@ -30,6 +30,7 @@ type News =
 
 const KEY = "auth-session";
 const REUSE_WINDOW = 30_000; // JWT_REUSE_WINDOW of the backend, in milliseconds
+const REFRESH_LIMIT = REUSE_WINDOW / 2;
 const REFRESH_PAUSES = [300, 1_000]; // before the second and the third attempt
 const SETTLE = 100; // until what one tab wrote is seen by all
 
@@ -135,7 +136,8 @@ export function refreshAccessToken(stale = sessionVersion()): Promise<void> {
 export function restore(): Promise<void> {
   return exclusively(async () => {
     if (isBearer()) return sessionVersion() === null ? clearTokens("expired") : renew(null);
-    const response = await fetch("/auth/session").catch(() => null);
+    const signal = AbortSignal.timeout(REFRESH_LIMIT);
+    const response = await fetch("/auth/session", { signal }).catch(() => null);
     if (!response?.ok) throw new Unavailable();
     const { user, expires_in }: SessionBody = await response.json();
     if (user !== null && expires_in !== null) setTokens({ ...user, expires_in });
@@ -182,7 +184,7 @@ async function renew(stale: string | null): Promise<void> {
  */
 async function requestRefresh(refreshToken: string | null): Promise<SignedIn> {
   const abort = new AbortController();
-  const deadline = setTimeout(() => abort.abort(), REUSE_WINDOW / 2);
+  const deadline = setTimeout(() => abort.abort(), REFRESH_LIMIT);
   try {
     for (const wait of [...REFRESH_PAUSES, 0]) {
       const answer = await attemptRefresh(refreshToken, abort.signal).catch(dropLostAnswer);

@@ -1,21 +1,27 @@
 "use client";
 
-import { type ComponentProps, type ReactNode, useId, useRef, useState } from "react";
+import { type ComponentProps, useContext, useId, useRef, useState } from "react";
 import { Alert } from "./alert";
 import { Button } from "./button";
+import { Reload } from "./load";
 
-interface ActionProps extends Omit<ComponentProps<typeof Button>, "onClick"> {
-  action: () => Promise<unknown>;
+interface ActionProps extends Omit<ComponentProps<typeof Button>, "onClick" | "children"> {
+  label: string;
+  /** Whom or what it is done to, for those who do not see the row. */
+  subject?: string;
   /** Asked before anything happens. */
-  confirm?: { title: string; text: ReactNode };
+  confirm?: { title: string; text: string };
+  action: () => Promise<unknown>;
 }
 
 /** A button that does something at the server: asks first, is busy meanwhile, tells what failed. */
-export function Action({ action, confirm, children, ...props }: ActionProps) {
+export function Action({ label, subject, confirm, action, ...props }: ActionProps) {
   const [isBusy, setBusy] = useState(false);
   const [error, setError] = useState<string | null>(null);
   const dialog = useRef<HTMLDialogElement>(null);
+  const reload = useContext(Reload);
   const title = useId();
+  const alert = error && <Alert>{error}</Alert>;
 
   async function run() {
     if (isBusy) return;
@@ -24,6 +30,7 @@ export function Action({ action, confirm, children, ...props }: ActionProps) {
     try {
       await action();
       dialog.current?.close();
+      await reload();
     } catch (reason) {
       setError((reason as Error).message);
     } finally {
@@ -34,13 +41,15 @@ export function Action({ action, confirm, children, ...props }: ActionProps) {
   return (
     <>
       <Button
-        {...props}
+        size={subject ? "small" : "default"}
+        aria-label={subject && `${label}: ${subject}`}
         aria-busy={isBusy}
         onClick={confirm ? () => dialog.current?.showModal() : run}
+        {...props}
       >
-        {children}
+        {label}
       </Button>
-      {error && !confirm && <Alert>{error}</Alert>}
+      {!confirm && alert}
       {confirm && (
         <dialog
           ref={dialog}
@@ -50,14 +59,14 @@ export function Action({ action, confirm, children, ...props }: ActionProps) {
           <h2 id={title} className="font-semibold text-lg">
             {confirm.title}
           </h2>
-          <p className="text-muted-foreground text-sm">{confirm.text}</p>
-          {error && <Alert>{error}</Alert>}
+          <p className="wrap-anywhere text-muted-foreground text-sm">{confirm.text}</p>
+          {alert}
           <div className="flex justify-end gap-2">
             <Button variant="outline" onClick={() => dialog.current?.close()}>
               Cancel
             </Button>
             <Button variant="destructive" aria-busy={isBusy} onClick={run}>
-              {children}
+              {label}
             </Button>
           </div>
         </dialog>

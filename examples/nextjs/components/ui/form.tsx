@@ -1,10 +1,11 @@
 "use client";
 
-import { type FormEvent, type ReactNode, useEffect, useRef, useState } from "react";
+import { type FormEvent, type ReactNode, useContext, useEffect, useRef, useState } from "react";
 import { ApiError } from "@/lib/http";
 import { Alert } from "./alert";
 import { Button } from "./button";
 import { FieldErrors } from "./field";
+import { Reload } from "./load";
 
 interface FormProps<Values> {
   /** Gets the fields' values by their names; what it throws is shown. */
@@ -16,6 +17,7 @@ interface FormProps<Values> {
 
 export function Form<Values>({ onSubmit, submit, success, children }: FormProps<Values>) {
   const [state, setState] = useState<"idle" | "busy" | "done" | Error>("idle");
+  const reload = useContext(Reload);
   const form = useRef<HTMLFormElement>(null);
   const error = state instanceof Error ? state : null;
 
@@ -35,6 +37,7 @@ export function Form<Values>({ onSubmit, submit, success, children }: FormProps<
       await onSubmit(Object.fromEntries(new FormData(currentTarget)) as Values);
       currentTarget.reset();
       setState("done");
+      await reload();
     } catch (reason) {
       setState(reason as Error);
     }

@@ -1,13 +1,15 @@
 "use client";
 
-import { type ReactNode, useCallback, useEffect, useState } from "react";
+import { createContext, type ReactNode, useCallback, useEffect, useState } from "react";
 import { Alert } from "./alert";
 import { Button } from "./button";
 
+/** Loads what is shown around; forms and actions call it when they have changed something. */
+export const Reload = createContext<() => Promise<void>>(async () => {});
+
 interface LoadProps<T> {
   from: () => Promise<T>;
-  /** Shows what was loaded; call *reload* after a change. */
-  children: (data: T, reload: () => Promise<void>) => ReactNode;
+  children: (data: T) => ReactNode;
 }
 
 /** Loads what a page shows: grey bars until it is there, another try if it failed. */
@@ -27,11 +29,11 @@ export function Load<T>({ from, children }: LoadProps<T>) {
   useEffect(() => void reload(), [reload]);
 
   return (
-    <>
+    <Reload value={reload}>
       {error && <LoadingFailed error={error} retry={reload} />}
-      {data !== undefined && children(data, reload)}
+      {data !== undefined && children(data)}
       {data === undefined && error === null && <Loading />}
-    </>
+    </Reload>
   );
 }
 

@@ -20,7 +20,7 @@ export function Users() {
       {user?.role !== "admin" && <Alert>This page is for administrators.</Alert>}
       {user?.role === "admin" && (
         <Load from={loadAccounts}>
-          {(accounts, reload) => (
+          {(accounts) => (
             <Card title="Accounts">
               <ul className="divide-y">
                 {accounts.map((account) => (
@@ -29,9 +29,7 @@ export function Users() {
                     className="flex flex-wrap items-center gap-2 py-4 first:pt-0 last:pb-0"
                   >
                     <Person account={account} />
-                    {account.user_id !== user.user_id && (
-                      <Changes account={account} onChange={reload} />
-                    )}
+                    {account.user_id !== user.user_id && <Changes account={account} />}
                   </li>
                 ))}
               </ul>
@@ -56,41 +54,25 @@ function Person({ account }: { account: Account }) {
   );
 }
 
-function Changes({ account, onChange }: { account: Account; onChange: () => Promise<void> }) {
-  const { user_id, email, role, is_active } = account;
-  const [newRole, roleLabel] =
-    role === "admin"
-      ? (["user", "Make user"] as const)
-      : (["admin", "Make administrator"] as const);
-  const [change, changeLabel] = is_active
-    ? (["disable", "Lock"] as const)
-    : (["enable", "Unlock"] as const);
+function Changes({ account: { user_id, email, role, is_active } }: { account: Account }) {
+  const options = { ids: { user_id } };
+  const isAdmin = role === "admin";
+  const newRole = isAdmin ? "user" : "admin";
+  const access = is_active ? "disable" : "enable";
   return (
     <div className="-mx-3 flex flex-wrap sm:mx-0">
       <Action
+        label={isAdmin ? "Make user" : "Make administrator"}
+        subject={email}
         variant="ghost"
-        size="small"
-        aria-label={`${roleLabel}: ${email}`}
-        action={() =>
-          patch("/api/admin/users/{user_id}", { role: newRole }, { ids: { user_id } }).then(
-            onChange,
-          )
-        }
-      >
-        {roleLabel}
-      </Action>
+        action={() => patch("/api/admin/users/{user_id}", { role: newRole }, options)}
+      />
       <Action
+        label={is_active ? "Lock" : "Unlock"}
+        subject={email}
         variant={is_active ? "destructive" : "ghost"}
-        size="small"
-        aria-label={`${changeLabel}: ${email}`}
-        action={() =>
-          post(`/api/admin/users/{user_id}/${change}`, undefined, { ids: { user_id } }).then(
-            onChange,
-          )
-        }
-      >
-        {changeLabel}
-      </Action>
+        action={() => post(`/api/admin/users/{user_id}/${access}`, undefined, options)}
+      />
     </div>
   );
 }

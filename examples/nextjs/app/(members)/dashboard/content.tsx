@@ -9,20 +9,27 @@ import { Load } from "@/components/ui/load";
 import { get, type Project, type ProjectBody, post, remove } from "@/lib/api";
 
 const loadProjects = () => get("/api/projects");
+const createProject = (project: ProjectBody) => post("/api/projects", project);
 
 export function Projects() {
   return (
     <>
       <PageTitle title="Projects" text="What you work on. Nobody else sees it." />
       <Load from={loadProjects}>
-        {(projects, reload) => (
+        {(projects) => (
           <div className="grid items-start gap-6 md:grid-cols-[1fr_19rem]">
-            <ProjectList projects={projects} onChange={reload} />
+            <ul className="space-y-3">
+              {projects.map((project) => (
+                <ProjectItem key={project.id} project={project} />
+              ))}
+              {projects.length === 0 && (
+                <li className="rounded-2xl border border-dashed p-10 text-center text-muted-foreground">
+                  No project yet. Begin with a name.
+                </li>
+              )}
+            </ul>
             <Card title="New project" className="max-md:order-first">
-              <Form
-                submit="Create project"
-                onSubmit={(project: ProjectBody) => post("/api/projects", project).then(reload)}
-              >
+              <Form submit="Create project" onSubmit={createProject}>
                 <Field name="name" label="Name" maxLength={100} required />
                 <Field name="description" label="Description (optional)" maxLength={2000} />
               </Form>
@@ -34,41 +41,21 @@ export function Projects() {
   );
 }
 
-interface ProjectListProps {
-  projects: Project[];
-  onChange: () => Promise<void>;
-}
-
-function ProjectList({ projects, onChange }: ProjectListProps) {
-  if (projects.length === 0) {
-    return (
-      <p className="rounded-2xl border border-dashed p-10 text-center text-muted-foreground">
-        No project yet. Begin with a name.
-      </p>
-    );
-  }
+function ProjectItem({ project: { id, name, description } }: { project: Project }) {
   return (
-    <ul className="space-y-3">
-      {projects.map(({ id, name, description }) => (
-        <li key={id} className="flex items-start gap-4 rounded-2xl border bg-card p-5 shadow-xs">
-          <div className="wrap-anywhere min-w-0 grow">
-            <h2 className="font-semibold">{name}</h2>
-            <p className="mt-1 text-muted-foreground text-sm">{description}</p>
-          </div>
-          <Action
-            variant="destructive"
-            size="small"
-            className="-mt-1.5 -mr-2"
-            aria-label={`Delete ${name}`}
-            confirm={{ title: "Delete project?", text: `“${name}” will be gone for good.` }}
-            action={() =>
-              remove("/api/projects/{project_id}", { ids: { project_id: id } }).then(onChange)
-            }
-          >
-            Delete
-          </Action>
-        </li>
-      ))}
-    </ul>
+    <li className="flex items-start gap-4 rounded-2xl border bg-card p-5 shadow-xs">
+      <div className="wrap-anywhere min-w-0 grow">
+        <h2 className="font-semibold">{name}</h2>
+        <p className="mt-1 text-muted-foreground text-sm">{description}</p>
+      </div>
+      <Action
+        label="Delete"
+        subject={name}
+        variant="destructive"
+        className="-mt-1.5 -mr-2"
+        confirm={{ title: "Delete project?", text: `“${name}” will be gone for good.` }}
+        action={() => remove("/api/projects/{project_id}", { ids: { project_id: id } })}
+      />
+    </li>
   );
 }
