@@ -91,6 +91,18 @@ describe.each(["cookie", "bearer"] as const)("in %s mode", (mode) => {
     expect(backend.calls).toEqual([REFRESH]);
   });
 
+  test("where there are no Web Locks, a tab refreshes all the same", async () => {
+    const backend = startBackend({ [REFRESH]: () => json(tokens(2)) });
+    const tab = await openTab();
+    tab.setTokens(tokens(1));
+    Reflect.deleteProperty(navigator, "locks");
+
+    await tab.refreshAccessToken();
+
+    expect(backend.calls).toEqual([REFRESH]);
+    expect(tab.isTokenExpired()).toBe(false);
+  });
+
   test("a sign-in and a sign-out reach the other tab", async () => {
     const [first, second] = [await openTab(), await openTab()];
     const heard: unknown[] = [];
@@ -134,6 +146,22 @@ describe.each(["cookie", "bearer"] as const)("in %s mode", (mode) => {
 
     expect(heard).toEqual([[null, "expired"]]);
     expect(tab.sessionVersion()).toBeNull();
+  });
+
+  test("a refused refresh leaves a newer sign-in alone", async () => {
+    const tab = await openTab();
+    startBackend({
+      [REFRESH]: () => {
+        vi.advanceTimersByTime(1_000);
+        tab.setTokens(tokens(7));
+        return refused("session_revoked");
+      },
+    });
+    tab.setTokens(tokens(1));
+
+    await expect(tab.refreshAccessToken()).rejects.toBeInstanceOf(tab.SessionOver);
+
+    expect(tab.isTokenExpired()).toBe(false);
   });
 
   test("a server that fails ends no session", async () => {

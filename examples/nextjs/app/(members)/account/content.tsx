@@ -43,7 +43,7 @@ export function Account() {
                 success="Your password is changed."
                 onSubmit={changePassword}
               >
-                <input type="hidden" autoComplete="username" defaultValue={user?.email} />
+                <input hidden readOnly autoComplete="username" value={user?.email ?? ""} />
                 <PasswordField name="current_password" label="Current password" />
                 <NewPasswordField name="new_password" label="New password" />
               </Form>
