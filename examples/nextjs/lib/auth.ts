@@ -187,8 +187,11 @@ async function requestRefresh(refreshToken: string | null): Promise<SignedIn> {
   const deadline = setTimeout(() => abort.abort(), REFRESH_LIMIT);
   try {
     for (const wait of [...REFRESH_PAUSES, 0]) {
-      const answer = await attemptRefresh(refreshToken, abort.signal).catch(dropLostAnswer);
-      if (answer !== null) return answer;
+      try {
+        return await attemptRefresh(refreshToken, abort.signal);
+      } catch (error) {
+        if (error instanceof SessionOver) throw error;
+      }
       if (abort.signal.aborted) break;
       await pause(wait);
     }
@@ -198,7 +201,7 @@ async function requestRefresh(refreshToken: string | null): Promise<SignedIn> {
   throw new Unavailable();
 }
 
-async function attemptRefresh(token: string | null, signal: AbortSignal): Promise<SignedIn | null> {
+async function attemptRefresh(token: string | null, signal: AbortSignal): Promise<SignedIn> {
   const response = await fetch("/auth/refresh", {
     method: "POST",
     signal,
@@ -208,13 +211,10 @@ async function attemptRefresh(token: string | null, signal: AbortSignal): Promis
     }),
   });
   if (response.status === 401) throw new SessionOver();
-  const answer: SignedIn | null = response.ok ? await response.json() : null;
-  return signal.aborted ? null : answer;
-}
-
-function dropLostAnswer(error: unknown): null {
-  if (error instanceof SessionOver) throw error;
-  return null;
+  if (!response.ok) throw new Unavailable();
+  const answer: SignedIn = await response.json();
+  signal.throwIfAborted();
+  return answer;
 }
 
 function publish(news: News): void {
