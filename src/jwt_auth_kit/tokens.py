@@ -258,7 +258,7 @@ class JWTManager:
             self._check_time(remembered, now, allow_expired=allow_expired)
             return remembered.copy()
         header, payload = self._read_verified(token)
-        claims = _object(payload)
+        claims = read_object(payload)
         _check_types(claims)
         if header.get("typ") != HEADER_TYPES[token_type] or claims["token_type"] != token_type:
             raise WrongTokenType
@@ -287,8 +287,8 @@ class JWTManager:
         header_part, _, payload_part = signing_input.partition(".")
         if len(header_part) > MAX_HEADER_LENGTH:
             raise InvalidToken
-        header, payload = _object(_bytes(header_part)), _bytes(payload_part)
-        self._key_for(header).verify(signing_input.encode(), _bytes(signature_part))
+        header, payload = read_object(decode_part(header_part)), decode_part(payload_part)
+        self._key_for(header).verify(signing_input.encode(), decode_part(signature_part))
         return header, payload
 
     def _key_for(self, header: Mapping[str, Any]) -> Key:
@@ -302,11 +302,15 @@ class JWTManager:
         return key
 
     def _find_key(self, key_id: Any, header_type: Any) -> Key:
-        life = self._lives.get(header_type) if isinstance(header_type, str) else None
-        key = self.keys.find(key_id, self.now(), keep=life or self.access_life)
+        key = self.keys.find(key_id, self.now(), keep=self.life_of(header_type))
         if key is None:
             raise InvalidToken
         return key
+
+    def life_of(self, header_type: Any) -> timedelta:
+        """Return how long tokens with this ``typ`` may live; whatever it is, it is safe to pass."""
+        life = self._lives.get(header_type) if isinstance(header_type, str) else None
+        return life or self.access_life
 
     def _check_audience(self, claims: Mapping[str, Any]) -> None:
         if self.issuer is not None and claims.get("iss") != self.issuer:
@@ -333,7 +337,11 @@ class JWTManager:
     def key_id_of(self, token: str) -> str:
         """Return which key an access token names that was verified just now."""
         known = self._verified.get(token)
-        return str(_object(_bytes(token.partition(".")[0]))["kid"]) if known is None else known[0]
+        return (
+            str(read_object(decode_part(token.partition(".")[0]))["kid"])
+            if known is None
+            else known[0]
+        )
 
     def check_time(self, claims: Mapping[str, Any], *, allow_expired: bool = False) -> None:
         """Let *claims* of a verified token pass whose time has come and is not over.
@@ -370,8 +378,12 @@ def _subject(user_data: Mapping[str, Any]) -> str:
     return subject
 
 
-def _bytes(part: str) -> bytes:
-    """Decode one part, refusing spellings that differ and mean the same bytes."""
+def decode_part(part: str) -> bytes:
+    """Decode one part of a token.
+
+    Raises:
+        InvalidToken: no base64url without padding, or a second spelling of the same bytes.
+    """
     try:
         decoded = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
     except binascii.Error:
@@ -381,7 +393,12 @@ def _bytes(part: str) -> bytes:
     return decoded
 
 
-def _object(part: bytes) -> dict[str, Any]:
+def read_object(part: bytes) -> dict[str, Any]:
+    """Read the JSON object in a decoded part, as strictly as every reader should.
+
+    Raises:
+        InvalidToken: it is none, or readers could understand it in different ways.
+    """
     try:
         text = part.decode()
         _check_depth(text)
@@ -423,11 +440,12 @@ def _check_types(claims: Mapping[str, Any]) -> None:
     texts += [claims[name] for name in TEXT_CLAIMS if name in claims]
     counts = [claims.get(name) for name in ("exp", "iat")]
     counts += [claims[name] for name in COUNT_CLAIMS if name in claims]
-    if not all(isinstance(text, str) for text in texts) or not all(map(_is_count, counts)):
+    if not all(isinstance(text, str) for text in texts) or not all(map(is_count, counts)):
         raise InvalidToken
 
 
-def _is_count(value: Any) -> bool:
+def is_count(value: Any) -> bool:
+    """Tell whether *value* may be a moment in seconds, or another whole number of a claim."""
     return type(value) is int and 0 <= value <= MAX_COUNT
 
 
