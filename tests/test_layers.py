@@ -13,16 +13,16 @@ import jwt_auth_kit
 ROOT = Path(jwt_auth_kit.__file__).parent
 
 LAYERS = [
-    {"errors", "emails"},
+    {"errors", "emails", "terminal"},
     {"settings", "passwords", "sessions", "events", "bodies"},
     {"password_policy", "stores.base"},
     {"keys", "throttle", "revocations", "stores.memory", "stores.sqlalchemy", "stores.redis"},
     {"key_ring", "jws", "clients", "cross_site"},
     {"key_sources", "tokens", "current_user", "remote_keys"},
-    {"session_manager", "key_commands", "verifier"},
+    {"session_manager", "key_commands", "verifier", "inspection"},
     {"kit", "transports"},
-    {"openapi", "oauth_form"},
-    {"dependencies"},
+    {"openapi", "oauth_form", "hosts"},
+    {"dependencies", "inspect_command", "account_commands"},
     {"protection", "checks", "websockets"},
     {"router", "jwks"},
     {"__init__", "__main__", "testing.token_stores", "testing.user_stores", "testing.routes"},

@@ -48,10 +48,10 @@ class SignedToken:
         if len(header_part) > MAX_HEADER_LENGTH:
             raise InvalidToken
         return cls(
-            header=read_object(_bytes(header_part)),
-            payload=_bytes(payload_part),
+            header=read_object(decode_part(header_part)),
+            payload=decode_part(payload_part),
             signing_input=signing_input.encode(),
-            signature=_bytes(signature_part),
+            signature=decode_part(signature_part),
         )
 
     @property
@@ -98,6 +98,21 @@ class VerifiedTokens(Generic[ClaimsT]):
         self._known[token] = (key_id, claims)
 
 
+def decode_part(part: str) -> bytes:
+    """Decode one part of a token.
+
+    Raises:
+        InvalidToken: no base64url without padding, or a second spelling of the same bytes.
+    """
+    try:
+        decoded = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    except binascii.Error:
+        raise InvalidToken from None
+    if base64.urlsafe_b64encode(decoded).rstrip(b"=").decode() != part:
+        raise InvalidToken
+    return decoded
+
+
 def read_object(part: bytes) -> dict[str, Any]:
     """Read a JSON object, refusing what parsers understand in more than one way.
 
@@ -115,17 +130,6 @@ def read_object(part: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidToken
     return value
-
-
-def _bytes(part: str) -> bytes:
-    """Decode one part, refusing spellings that differ and mean the same bytes."""
-    try:
-        decoded = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
-    except binascii.Error:
-        raise InvalidToken from None
-    if base64.urlsafe_b64encode(decoded).rstrip(b"=").decode() != part:
-        raise InvalidToken
-    return decoded
 
 
 def _check_depth(text: str) -> None:

@@ -258,8 +258,12 @@ class JWTManager:
         return verified
 
     def _find_key(self, key_id: Any, header_type: str | None) -> Key | None:
-        life = self._lives.get(header_type or "", self.access_life)
-        return self.keys.find(key_id, self.now(), keep=life)
+        return self.keys.find(key_id, self.now(), keep=self.life_of(header_type))
+
+    def life_of(self, header_type: Any) -> timedelta:
+        """Return how long tokens with this ``typ`` may live; whatever it is, it is safe to pass."""
+        life = self._lives.get(header_type) if isinstance(header_type, str) else None
+        return life or self.access_life
 
     def _check_audience(self, claims: Mapping[str, Any]) -> None:
         if self.issuer is not None and claims.get("iss") != self.issuer:
@@ -329,9 +333,10 @@ def _check_types(claims: Mapping[str, Any]) -> None:
     texts += [claims[name] for name in TEXT_CLAIMS if name in claims]
     counts = [claims.get(name) for name in ("exp", "iat")]
     counts += [claims[name] for name in COUNT_CLAIMS if name in claims]
-    if not all(isinstance(text, str) for text in texts) or not all(map(_is_count, counts)):
+    if not all(isinstance(text, str) for text in texts) or not all(map(is_count, counts)):
         raise InvalidToken
 
 
-def _is_count(value: Any) -> bool:
+def is_count(value: Any) -> bool:
+    """Tell whether *value* may be a moment in seconds, or another whole number of a claim."""
     return type(value) is int and 0 <= value <= MAX_COUNT
