@@ -17,7 +17,7 @@ LAYERS = [
     {"settings", "passwords", "sessions", "events", "bodies"},
     {"password_policy", "stores.base"},
     {"keys", "throttle", "revocations", "stores.memory", "stores.sqlalchemy", "stores.redis"},
-    {"key_ring", "clients", "cross_site"},
+    {"key_ring", "jws", "clients", "cross_site"},
     {"key_sources", "tokens"},
     {"session_manager", "key_commands"},
     {"kit", "transports"},
