@@ -47,7 +47,29 @@ class BetterAuth:
 
 
 @contextmanager
-def better_auth(**options: str) -> Iterator[BetterAuth]:
-    """Run a server; ``interop/better_auth.mjs`` tells its *options*, JWKS_ALGORITHM and others."""
+def better_auth(
+    *,
+    algorithm: str = "",
+    secret: str = "",
+    audience: str = "",
+    expiration_time: str = "",
+    admin_email: str = "",
+) -> Iterator[BetterAuth]:
+    """Run a server; what is left empty is Better Auth's default.
+
+    Args:
+        algorithm: of its key pair, EdDSA if it is not told.
+        secret: base64; sign with HS256 and this, and publish no keys.
+        audience: of its tokens, instead of its own URL.
+        expiration_time: of its tokens, like "15m"; "-1h" makes expired ones.
+        admin_email: who signs up with it gets the role "admin", all others "user".
+    """
+    options = {
+        "JWKS_ALGORITHM": algorithm,
+        "HS256_SECRET": secret,
+        "AUDIENCE": audience,
+        "EXPIRATION_TIME": expiration_time,
+        "ADMIN_EMAIL": admin_email,
+    }
     with node("better_auth.mjs", **options) as process:
         yield BetterAuth(process.read()["url"])

@@ -170,7 +170,7 @@ class TestAPublicKeyAsASecret:
 class TestTheKeyId:
     @every_algorithm
     @pytest.mark.parametrize(
-        "trick", ["none", "null", "list", "object", "number", "unknown", "nul"]
+        "trick", ["absent", "null", "list", "object", "number", "unknown", "nul"]
     )
     def test_a_key_that_is_not_named_by_its_own_id_is_not_found(
         self, algorithm: AlgorithmName, trick: str
@@ -185,7 +185,7 @@ class TestTheKeyId:
             "unknown": "unknown",
             "nul": f"{key.id}\0",
         }
-        if trick == "none":
+        if trick == "absent":
             del header["kid"]
         else:
             header["kid"] = key_ids[trick]
@@ -290,7 +290,7 @@ def attacker() -> Iterator[Attacker]:
 
 @cache
 def public_bytes_of(key: Key) -> set[bytes]:
-    """Everything an attacker may have that holds the public key, and what is empty."""
+    """Return all that an attacker may take for the secret: whatever holds the public key."""
     public = key.material.public_key()
     formats = [
         *(

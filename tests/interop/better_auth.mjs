@@ -1,12 +1,7 @@
 // A real Better Auth server on a free loopback port, for tests.
 //
 // It prints one line of JSON, {"url": ...}, when it is ready, and ends with its standard input.
-// The environment says how it makes JWTs; whatever is not set is Better Auth's default:
-//   JWKS_ALGORITHM   of its key pair: EdDSA, ES256, RS256 ...
-//   HS256_SECRET     base64: sign with this shared secret instead, and publish no keys
-//   AUDIENCE         the claim "aud", instead of its own URL
-//   EXPIRATION_TIME  how long they live, like "15m"; with "-1h" they are expired from the start
-//   ADMIN_EMAIL      who signs up with this address gets the role "admin", all others "user"
+// The environment says how it makes JWTs; better_auth.py tells what each variable means.
 // Beside Better Auth's routes there are two for the tests:
 //   POST /keys/rotate  a new key signs from now on; the old one stays published
 //   POST /keys/revoke  all keys are gone, and so what they signed is good no more
