@@ -436,7 +436,7 @@ class TestTokensOfOtherMakes:
         self, token_format: TokenFormat, typ: str | None, passes: bool
     ) -> None:
         verifier = make_verifier(token_format=token_format)
-        header = {} if typ is None else {"typ": typ}
+        header: dict[str, Any] = {} if typ is None else {"typ": typ}
         token = sign(claims_of(), kid=KEY.id, **header)
 
         if passes:
@@ -461,6 +461,7 @@ class TestTokensOfOtherMakes:
             scopes="permissions",
             session_id="session",
         )
+        own_claims: Any = {"https://example.com/email": "ada@example.com"}
         claims = claims_of(
             oid="user-7",
             realm_access={"roles": ["boss"]},
@@ -468,7 +469,7 @@ class TestTokensOfOtherMakes:
             permissions=["read", "write"],
             session="s1",
             auth_time=1_700_000_000,
-            **{"https://example.com/email": "ada@example.com"},
+            **own_claims,
         )
         token = sign(claims, kid=KEY.id, typ="at+jwt")
         user = await make_verifier(token_format=token_format).authenticate(token)
@@ -519,7 +520,7 @@ class TestSettingItUp:
     @pytest.mark.parametrize("missing", ["issuer", "audience"])
     def test_it_needs_an_issuer_and_an_audience(self, missing: str) -> None:
         with pytest.raises(ConfigurationError, match=f"JWT_{missing.upper()}"):
-            make_verifier(**{missing: None})
+            TokenVerifier(keys=KeyRing(KEY), **{**PARTIES, missing: None})
 
     def test_it_needs_keys(self) -> None:
         with pytest.raises(ConfigurationError, match="JWT_SECRET_KEY"):
