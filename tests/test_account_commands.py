@@ -77,7 +77,10 @@ class Console:
                     keys=KeyRing.random(),
                     hasher=Argon2Hasher.weak_for_tests(),
                 )
-                return await work(kit)
+                try:
+                    return await work(kit)
+                finally:
+                    await kit.aclose()  # a login may still be tidying up
 
         return asyncio.run(with_kit())
 
