@@ -150,6 +150,8 @@ def key_of(token: str) -> str:
 
 async def test_nobody_notices_that_a_key_comes_and_goes(site: Site) -> None:
     (old,) = (kid for kid, state in (await site.states()).items() if state == "active")
+    ring = KeyRing.from_source(KeyDirectory(site.directory))
+    endless = JWTManager(ring, access_ttl=timedelta(hours=1)).create_access_token({"user_id": "1"})
     log, over = Log(), asyncio.Event()
     started = time.monotonic()
     async with lines_to(site.port, workers=WORKERS, each=CLIENTS) as lines:
@@ -161,6 +163,7 @@ async def test_nobody_notices_that_a_key_comes_and_goes(site: Site) -> None:
                 work.create_task(client.work(over))
             new, seen = await rotate(site, old)
             over.set()
+        with_key_that_is_gone = {(await ask(line, endless)).status for line in lines}
     seconds = time.monotonic() - started
 
     by_key = {kid: total(log.accepted, kid) for kid in (old, new)}
@@ -174,6 +177,7 @@ async def test_nobody_notices_that_a_key_comes_and_goes(site: Site) -> None:
     assert log.statuses == {201: CLIENTS, 200: log.statuses.total() - CLIENTS}
     assert log.statuses.total() >= REQUESTS
     assert log.refreshed_across == CLIENTS
+    assert with_key_that_is_gone == {401}
     assert seen == ["active next", "retiring active", "gone active"]
     every_worker = {(worker, kid) for worker, _ in log.signed for kid in (old, new)}
     assert len(every_worker) == 2 * WORKERS
