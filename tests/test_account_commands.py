@@ -159,6 +159,13 @@ class TestCreateAdmin:
     def test_what_is_no_address_is_a_usage_error(self, console: Console) -> None:
         assert "no e-mail address" in console.failure("users", "create-admin", KIT, "ada", code=2)
 
+    def test_without_any_input_there_is_no_password(
+        self, console: Console, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys, "stdin", None)  # what a closed one is to Python
+
+        assert "no input" in console.failure("users", "create-admin", KIT, EMAIL)
+
     def test_a_password_is_never_an_argument(self, console: Console) -> None:
         console.failure("users", "create-admin", KIT, EMAIL, PASSWORD, code=2)
 
@@ -415,14 +422,15 @@ kit = AuthKit(users=Users(), tokens=Sessions(), keys=KeyRing.random())
 """
 
 
+@pytest.mark.parametrize("error", ["RuntimeError", "ValueError"])
 def test_a_module_that_cannot_be_imported_is_named_without_what_it_said(
-    console: Console, tmp_path: Path
+    error: str, console: Console, tmp_path: Path
 ) -> None:
-    (tmp_path / "sad_host.py").write_text("raise RuntimeError('hunter2')")
+    (tmp_path / "sad_host.py").write_text(f"raise {error}('hunter2')")
 
     refusal = console.failure("sessions", "list", "sad_host:kit", EMAIL, code=2)
 
-    assert "'sad_host:kit' cannot be loaded: RuntimeError" in refusal
+    assert f"'sad_host:kit' cannot be loaded: {error}" in refusal
     assert "hunter2" not in refusal
 
 

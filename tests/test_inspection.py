@@ -431,6 +431,28 @@ class TestInput:
 
         assert (code, '"42"' in printed) == (0, True)
 
+    def test_without_any_input_there_is_no_token(
+        self, inspect: Inspector, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys, "stdin", None)  # what a closed one is to Python
+
+        assert inspect("-") == (1, "wrong: There is no token.\n")
+
+    def test_claims_are_shown_where_the_header_cannot_be_read(self, inspect: Inspector) -> None:
+        code, printed = inspect(f"{part(b'[]')}.{self.TOKEN.split('.')[1]}.c2ln")
+
+        assert code == 1
+        assert "kind       unknown\nsignature  not checked\n\nclaims\n" in printed
+        assert "wrong: The header is no JSON object" in printed
+
+    def test_what_is_odd_is_noted(self, inspect: Inspector) -> None:
+        claims = {**GOOD_CLAIMS, "exp": 9_999_999_999}
+
+        code, printed = inspect(sign_as({**GOOD_HEADER, "jku": "https://evil.test"}, claims))
+
+        assert code == 0
+        assert "\nnote: The header brings a key of its own (jku); nobody" in printed
+
     def test_several_words_are_no_token_and_none_of_them_is_repeated(
         self, inspect: Inspector
     ) -> None:

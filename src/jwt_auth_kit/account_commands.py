@@ -134,10 +134,10 @@ def read_password() -> str:
     if sys.stdin is None:
         raise CommandFailed("there is no input to read the password from")
     if sys.stdin.isatty():
-        password = getpass("Password: ")
-        if getpass("Once more: ") != password:
+        typed = getpass("Password: ")
+        if getpass("Once more: ") != typed:
             raise CommandFailed("the two passwords differ, so nothing was done")
-        line = password.encode(errors="surrogateescape")
+        line = typed.encode(errors="surrogateescape")
     else:
         line = sys.stdin.buffer.readline()
     try:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .hosts import load_kit
-from .inspection import NOT_CHECKED, Inspection, inspect_token
+from .inspection import Inspection, inspect_token
 from .kit import AuthKit
 from .settings import AuthSettings
 from .stores.memory import MemoryTokenStore, MemoryUserStore
@@ -17,6 +17,8 @@ from .tokens import JWTManager, is_count, utc_now
 
 MOMENTS = ("exp", "nbf", "iat", "auth_time")
 MAX_INPUT = 100_000
+NOTHING_WRONG = "Nothing is wrong."
+NOT_CHECKED = "Nothing else is wrong, but without keys the signature cannot be checked."
 
 
 def add_inspect_command(commands: Any) -> None:
@@ -86,7 +88,7 @@ def _verifier(path: str | None) -> JWTManager | None:
 def _lines(inspection: Inspection, now: datetime) -> Iterator[str]:
     if inspection.header is not None or inspection.claims is not None:
         yield f"kind       {inspection.kind or 'unknown'}"
-        yield f"signature  {inspection.signature}"
+        yield f"signature  {inspection.signature or 'not checked'}"
         yield from _members("header", inspection.header, now)
         yield from _members("claims", inspection.claims, now)
         yield ""
@@ -95,11 +97,7 @@ def _lines(inspection: Inspection, now: datetime) -> Iterator[str]:
     for note in inspection.notes:
         yield f"note: {note}"
     if not inspection.problems:
-        yield (
-            "Nothing is wrong."
-            if inspection.signature != NOT_CHECKED
-            else ("Nothing else is wrong, but without keys the signature cannot be checked.")
-        )
+        yield NOTHING_WRONG if inspection.signature else NOT_CHECKED
 
 
 def _members(title: str, members: Mapping[str, Any] | None, now: datetime) -> Iterator[str]:

@@ -21,7 +21,6 @@ from .tokens import (
     is_count,
 )
 
-NOT_CHECKED = "not checked"
 KINDS: Mapping[Any, TokenType] = {header_type: kind for kind, header_type in HEADER_TYPES.items()}
 REQUIRED_TEXTS = ("sub", "jti", "token_type")
 REQUIRED_COUNTS = ("exp", "iat")
@@ -38,8 +37,8 @@ class Inspection:
     kind: TokenType | None = None
     header: Mapping[str, Any] | None = None
     claims: Mapping[str, Any] | None = None
-    signature: str = NOT_CHECKED
-    """Whether it is good, and by which key."""
+    signature: str | None = None
+    """Whether it is good, and by which key; None where it was not checked."""
 
     problems: Sequence[str] = ()
     """Sentences; there are none where nothing is wrong."""
@@ -52,7 +51,7 @@ class Inspection:
 class Signature:
     """What became of the check of a signature."""
 
-    verdict: str = NOT_CHECKED
+    verdict: str | None = None
     problem: str | None = None
 
 

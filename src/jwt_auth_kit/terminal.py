@@ -9,7 +9,7 @@ UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 
 def say(text: str) -> None:
     """Print one line, whoever wrote *text* and whatever the terminal can show."""
-    encoding = sys.stdout.encoding
+    encoding = sys.stdout.encoding or "utf-8"  # a StringIO has none
     print(printable(text).encode(encoding, "backslashreplace").decode(encoding))
 
 
