@@ -1,6 +1,7 @@
 """TokenVerifier: the same dependencies in a service that only verifies tokens."""
 
 import base64
+import hmac
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives import serialization
 from fastapi import Depends, FastAPI, Security, WebSocket
 from fastapi.testclient import TestClient
 from jwt.algorithms import HMACAlgorithm, OKPAlgorithm
@@ -135,11 +137,15 @@ def sign(claims: dict[str, Any], key: Key = KEY, **header: Any) -> str:
     is_secret = key.is_symmetric
     algorithm: Any = HMACAlgorithm(HMACAlgorithm.SHA256) if is_secret else OKPAlgorithm()
     signature: bytes = algorithm.sign(signing_input.encode(), key.material)
-    return f"{signing_input}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+    return f"{signing_input}.{encoded(signature)}"
 
 
 def part(content: dict[str, Any]) -> str:
-    return base64.urlsafe_b64encode(json.dumps(content).encode()).rstrip(b"=").decode()
+    return encoded(json.dumps(content).encode())
+
+
+def encoded(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
 
 
 def issued(user: dict[str, Any] = ADA, key: Key = KEY, **options: Any) -> str:
@@ -514,6 +520,58 @@ class TestTokensOfOtherMakes:
 
         with pytest.raises(InvalidToken):
             await make_verifier(keys=ring, token_format=BETTER_AUTH).authenticate(token)
+
+
+class TestForgeries:
+    """A token that names no key gets the only one there is; that must not open a way in."""
+
+    @pytest.mark.parametrize("named", [True, False], ids=["named", "not named"])
+    @pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "EdDSA"])
+    async def test_a_public_key_is_no_secret(self, algorithm: AlgorithmName, named: bool) -> None:
+        key = Key.generate(algorithm)
+        public_key = Key.from_jwk(key.public_jwk())
+        pem = public_key.material.public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        verifier = make_verifier(key, token_format=BETTER_AUTH)
+        header = {"kid": key.id} if named else {}
+        signing_input = f"{part({'alg': 'HS256', **header})}.{part(claims_of())}"
+        forged = hmac.digest(pem, signing_input.encode(), "sha256")
+
+        with pytest.raises(InvalidToken):
+            await verifier.authenticate(f"{signing_input}.{encoded(forged)}")
+
+    @pytest.mark.parametrize("algorithm", ["none", "None", "", None, "HS512", "EdDSA "])
+    async def test_another_algorithm_is_refused(self, algorithm: Any) -> None:
+        good = sign(claims_of())
+        assert (await make_verifier(token_format=BETTER_AUTH).authenticate(good)).id == "ada"
+        header = {} if algorithm is None else {"alg": algorithm}
+        _, payload, signature = good.split(".")
+
+        for end in (signature, ""):
+            with pytest.raises(InvalidToken):
+                await make_verifier(token_format=BETTER_AUTH).authenticate(
+                    f"{part(header)}.{payload}.{end}"
+                )
+
+    @pytest.mark.parametrize("member", ["jwk", "jku", "x5u", "x5c", "crit", "b64"])
+    async def test_a_key_in_the_token_is_not_used(self, member: str) -> None:
+        thief = Key.generate("EdDSA")
+        async with publishing(key_set(thief)) as publisher:
+            brought: dict[str, Any] = {
+                "jwk": thief.public_jwk(),
+                "jku": publisher.url,
+                "x5u": publisher.url,
+                "x5c": ["MIIB"],
+                "crit": ["b64"],
+                "b64": False,
+            }
+            token = sign(claims_of(), thief, **{member: brought[member]})
+
+            with pytest.raises(InvalidToken):
+                await make_verifier(token_format=BETTER_AUTH).authenticate(token)
+
+            assert publisher.requests == 0
 
 
 class TestSettingItUp:
