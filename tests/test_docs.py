@@ -44,12 +44,18 @@ PROJECT = Path(__file__).parent.parent
 PACKAGE = PROJECT / "src" / "jwt_auth_kit"
 README = PROJECT / "README.md"
 REFERENCE = PROJECT / "docs" / "reference.md"
+BETTER_AUTH = PROJECT / "docs" / "guides" / "better-auth.md"
 OWN_STORE = PROJECT / "docs" / "guides" / "own-store.md"
 PAGES = [README, *sorted((PROJECT / "docs").rglob("*.md"))]
 
 RUNNABLE = {"python", "bash"}
 OUTPUT = {"json", "text"}
-ADDRESS = "localhost:8000"
+ELSEWHERE = {"js"}
+"""Run by the test of its page: test_better_auth."""
+
+ADDRESSES = ("localhost:8000", "localhost:8001")
+"""Where pages serve the first application, and a second one."""
+
 POSTGRESQL = "app:password@localhost:5432/app"
 REDIS = "localhost:6379"
 PATIENCE = 20
@@ -63,23 +69,27 @@ by_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relat
 
 
 @pytest.fixture
-def address() -> Iterator[str]:
-    """An address for one server after the other; nobody else is given it meanwhile."""
-    with socket.socket() as reservation:
-        reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        reservation.bind(("127.0.0.1", 0))
-        yield f"127.0.0.1:{reservation.getsockname()[1]}"
+def addresses() -> Iterator[Mapping[str, str]]:
+    """Addresses for one server after the other; nobody else is given them meanwhile."""
+    with ExitStack() as reserved:
+        real = {}
+        for shown in ADDRESSES:
+            reservation = reserved.enter_context(socket.socket())
+            reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            reservation.bind(("127.0.0.1", 0))
+            real[shown] = f"127.0.0.1:{reservation.getsockname()[1]}"
+        yield real
 
 
 @by_page
 def test_a_reader_who_does_what_the_page_says_gets_what_it_promises(
-    page: Path, tmp_path: Path, address: str
+    page: Path, tmp_path: Path, addresses: Mapping[str, str]
 ) -> None:
     commands = "".join(block.text for block in read_blocks(page) if block.kind == "bash")
     secret = None if "jwt_auth_kit secret" in commands else make_secret()
 
     with ExitStack() as running:
-        real = {ADDRESS: address, **start_servers(page, running)}
+        real = {**addresses, **start_servers(page, running)}
         reader = running.enter_context(Reader(tmp_path, real=real, secret=secret))
         for block in read_blocks(page):
             reader.follow(block)
@@ -93,7 +103,7 @@ def test_every_block_is_of_a_kind_that_is_run_or_is_output(page: Path) -> None:
 
     kinds = [block.kind for block in read_blocks(page)]
 
-    assert set(kinds) <= RUNNABLE | OUTPUT
+    assert set(kinds) <= RUNNABLE | OUTPUT | (ELSEWHERE if page == BETTER_AUTH else set())
     assert len(fences) == 2 * len(kinds), "a fence that is indented or made of ~~~ is not run"
 
 
@@ -280,15 +290,15 @@ class Reader:
         self._environment = _environment(secret)
         self._file = directory / "main.py"
         self._not_yet_run: set[Path] = set()
-        self._server: Server | None = None
+        self._servers: dict[str, Server] = {}
         self._printed = ""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._server is not None:
-            self._server.stop()
+        for server in self._servers.values():
+            server.stop()
 
     def follow(self, block: Block) -> None:
         """Do what a block says."""
@@ -363,14 +373,18 @@ class Reader:
         self._forget(re.findall(r"\w+(?=\.py)", script))
 
     def _serve(self, command: str) -> None:
-        if self._server is not None:
-            self._server.stop()
-        self._server = Server(command, self._real[ADDRESS], self._directory, self._environment)
-        self._forget([self._server.module])
+        port = re.search(r"--port (\d+)", command)
+        shown = f"localhost:{port[1]}" if port else ADDRESSES[0]
+        if shown in self._servers:
+            self._servers[shown].stop()
+        server = Server(command, self._real[shown], self._directory, self._environment)
+        self._servers[shown] = server
+        self._forget([server.module])
 
     def _restart_if_changed(self) -> None:
-        if self._server and self._directory / f"{self._server.module}.py" in self._not_yet_run:
-            self._serve(self._server.command)
+        for server in list(self._servers.values()):
+            if self._directory / f"{server.module}.py" in self._not_yet_run:
+                self._serve(server.command)
 
     def _forget(self, modules: Sequence[str]) -> None:
         """Take *modules*, which were run, and what they import off the list."""
@@ -390,7 +404,7 @@ class Server:
         self.command = command
         arguments = [word for word in shlex.split(command)[1:] if word != "--reload"]
         self.module = arguments[0].partition(":")[0]
-        self._log = directory / "server.log"
+        self._log = directory / f"{self.module}.log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "uvicorn", *arguments, f"--port={address.split(':')[1]}"],

@@ -20,6 +20,7 @@ from jwt_auth_kit import (
     InsufficientScope,
     InvalidCredentials,
     InvalidToken,
+    KeysUnavailable,
     NotAuthenticated,
     NotJSON,
     NotOwner,
@@ -62,6 +63,7 @@ EXPECTED: dict[type[AuthError], tuple[int, str]] = {
     TooManyAttempts: (429, "too_many_attempts"),
     ServiceUnavailable: (503, "service_unavailable"),
     StoreUnavailable: (503, "store_unavailable"),
+    KeysUnavailable: (503, "keys_unavailable"),
     Busy: (503, "busy"),
 }
 
@@ -134,7 +136,7 @@ def test_a_refusal_asks_for_no_other_credentials(error: type[AuthError]) -> None
     assert not error().headers
 
 
-@pytest.mark.parametrize("error", [ServiceUnavailable, StoreUnavailable, Busy])
+@pytest.mark.parametrize("error", [ServiceUnavailable, StoreUnavailable, KeysUnavailable, Busy])
 def test_an_outage_says_when_to_try_again(error: type[AuthError]) -> None:
     assert error().headers == {"Retry-After": "1"}
 

@@ -38,7 +38,7 @@ from jwt_auth_kit import (
     get_auth,
     get_current_user,
 )
-from jwt_auth_kit.tokens import MAX_DEPTH, MAX_HEADER_LENGTH, MAX_TOKEN_LENGTH
+from jwt_auth_kit.jws import MAX_DEPTH, MAX_HEADER_LENGTH, MAX_TOKEN_LENGTH
 
 CASES = 150
 AUTHORIZED_BY_NOBODY = Word(

@@ -13,16 +13,16 @@ import jwt_auth_kit
 ROOT = Path(jwt_auth_kit.__file__).parent
 
 LAYERS = [
-    {"errors", "emails"},
+    {"errors", "emails", "terminal"},
     {"settings", "passwords", "sessions", "events", "bodies"},
     {"password_policy", "stores.base"},
     {"keys", "throttle", "revocations", "stores.memory", "stores.sqlalchemy", "stores.redis"},
-    {"key_ring", "clients", "cross_site"},
-    {"key_sources", "tokens"},
-    {"session_manager", "key_commands"},
+    {"key_ring", "jws", "clients", "cross_site"},
+    {"key_sources", "tokens", "current_user", "remote_keys"},
+    {"session_manager", "key_commands", "verifier", "inspection"},
     {"kit", "transports"},
-    {"openapi", "oauth_form"},
-    {"dependencies"},
+    {"openapi", "oauth_form", "hosts"},
+    {"dependencies", "inspect_command", "account_commands"},
     {"protection", "checks", "websockets"},
     {"router", "jwks"},
     {"__init__", "__main__", "testing.token_stores", "testing.user_stores", "testing.routes"},
@@ -45,6 +45,7 @@ WRAPPERS = {
     "argon2": {"passwords"},
     "passlib": {"passwords"},
     "limits": {"throttle"},
+    "httpx": {"remote_keys"},
     "email_validator": {"emails"},
     "sqlalchemy": {"stores.sqlalchemy"},
     "redis": {"stores.redis"},
@@ -135,7 +136,9 @@ def test_no_module_is_called_utils() -> None:
     assert not {part for name in SOURCES for part in name.split(".")} & vague
 
 
-@pytest.mark.parametrize("package", ["sqlalchemy", "redis", "passlib", "aiosqlite", "pytest"])
+@pytest.mark.parametrize(
+    "package", ["sqlalchemy", "redis", "passlib", "httpx", "aiosqlite", "pytest"]
+)
 def test_the_library_alone_loads_no_optional_package(package: str) -> None:
     program = f"import sys, jwt_auth_kit; sys.exit({package!r} in sys.modules)"
 

@@ -291,6 +291,7 @@ class TestWhereSettingsComeFrom:
             "keys": None,
             "keys_file": None,
             "keys_dir": None,
+            "jwks_url": None,
             "access_ttl": timedelta(minutes=15),
             "refresh_ttl": timedelta(days=7),
             "session_ttl": timedelta(days=30),

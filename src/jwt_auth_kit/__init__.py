@@ -1,5 +1,6 @@
 """Sign up, in, on and out for FastAPI."""
 
+from .current_user import CurrentUser
 from .dependencies import (
     AdminDep,
     SessionDep,
@@ -28,6 +29,7 @@ from .errors import (
     InsufficientScope,
     InvalidCredentials,
     InvalidToken,
+    KeysUnavailable,
     NotAuthenticated,
     NotJSON,
     NotOwner,
@@ -49,7 +51,7 @@ from .jwks import create_jwks_router
 from .key_ring import KeyRing, KeySource, RingKey
 from .key_sources import KeyDirectory, KeyFile, KeySet
 from .keys import Key
-from .kit import AuthKit, CurrentUser
+from .kit import AuthKit
 from .password_policy import PasswordPolicy, WeakPassword
 from .passwords import Argon2Hasher, PasslibHasher, PasswordHasher
 from .protection import deny_by_default, public
@@ -62,6 +64,7 @@ from .stores.memory import MemoryTokenStore, MemoryUserStore
 from .throttle import LoginThrottle
 from .tokens import Claims, JWTManager, TokenPair
 from .transports import BearerTransport, CookieTransport, Transport
+from .verifier import TokenFormat, TokenVerifier
 from .websockets import accept_while_signed_in
 
 __all__ = [
@@ -95,6 +98,7 @@ __all__ = [
     "KeyRing",
     "KeySet",
     "KeySource",
+    "KeysUnavailable",
     "LoginThrottle",
     "MemoryTokenStore",
     "MemoryUserStore",
@@ -117,8 +121,10 @@ __all__ = [
     "SessionRevoked",
     "SignedIn",
     "StoreUnavailable",
+    "TokenFormat",
     "TokenPair",
     "TokenStore",
+    "TokenVerifier",
     "TooManyAttempts",
     "Transport",
     "Unauthorized",

@@ -1,37 +1,55 @@
-"""The command line: ``python -m jwt_auth_kit secret``, ``keys``, ``purge`` and ``doctor``."""
+"""The command line: ``python -m jwt_auth_kit secret``, ``keys``, ``inspect``, ``users`` ..."""
 
 import argparse
 import asyncio
 import base64
-import importlib
-import inspect
 import secrets
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TypeVar
 
 from fastapi import FastAPI
 
+from .account_commands import add_account_commands, run_account_command
 from .checks import Finding, find_problems
-from .errors import ConfigurationError, ServiceUnavailable
+from .errors import AuthError, ConfigurationError
+from .hosts import CommandFailed, load, load_kit, run_on
+from .inspect_command import add_inspect_command, run_inspect_command
 from .key_commands import add_key_commands, run_key_command
 from .kit import AuthKit
-
-T = TypeVar("T")
+from .terminal import printable
 
 SECRET_BYTES = 32
 BATCH = 1000
+INTERRUPTED = 130  # what shells answer for Ctrl-C
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; exit code 1 when it fails, 2 when it is called wrongly."""
+    parser = _make_parser()
+    options = parser.parse_args(arguments)
+    try:
+        code = _run(options)
+    except ConfigurationError as error:
+        parser.error(printable(str(error)))
+    except AuthError as error:
+        sys.exit(f"jwt-auth-kit: {error.message}")
+    except CommandFailed as error:
+        sys.exit(f"jwt-auth-kit: {printable(str(error))}")
+    except (KeyboardInterrupt, EOFError):  # at a prompt
+        sys.exit(INTERRUPTED)
+    if code:
+        sys.exit(code)
+
+
+def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="jwt-auth-kit", description="Tools for applications that use jwt-auth-kit."
     )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("secret", help="print a new random secret for JWT_SECRET_KEY")
     add_key_commands(commands)
+    add_inspect_command(commands)
+    add_account_commands(commands)
     purge = commands.add_parser("purge", help="delete sessions that ended a day ago or earlier")
     purge.add_argument(
         "kit", metavar="MODULE:KIT", help="an AuthKit or a function that makes one, app.main:kit"
@@ -42,46 +60,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     doctor.add_argument(
         "app", metavar="MODULE:APP", help="a FastAPI app or a function that makes one, app.main:app"
     )
-    options = parser.parse_args(arguments)
-    try:
-        match options.command:
-            case "secret":
-                print(make_secret())
-            case "keys":
-                run_key_command(options)
-            case "purge":
-                kit = load(options.kit, AuthKit)
-                print(f"{asyncio.run(purge_all(kit))} sessions deleted")
-            case _:
-                sys.exit(examine(options.app))
-    except ConfigurationError as error:
-        parser.error(str(error))
-    except ServiceUnavailable as error:
-        sys.exit(f"jwt-auth-kit: {error.message}")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    match options.command:
+        case "secret":
+            print(make_secret())
+        case "keys":
+            run_key_command(options)
+        case "inspect":
+            return run_inspect_command(options)
+        case "users" | "sessions":
+            run_account_command(options)
+        case "purge":
+            kit = load_kit(options.kit)
+            print(f"{run_on(kit, purge_all(kit))} sessions deleted")
+        case _:
+            return examine(options.app)
+    return 0
 
 
 def make_secret() -> str:
     """Make a secret of 32 random bytes, in base64."""
     return base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
-
-
-def load(path: str, wanted: type[T]) -> T:
-    """Import the object at *path*, ``module:attribute``, as an ASGI server would.
-
-    Raises:
-        ConfigurationError: there is none, or it is of another type.
-    """
-    module_name, _, attribute = path.partition(":")
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        found = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigurationError(f"{path!r} cannot be loaded: {error}") from None
-    if inspect.isfunction(found):
-        found = found()
-    if not isinstance(found, wanted):
-        raise ConfigurationError(f"{path!r} is no {wanted.__name__} but {type(found).__name__}")
-    return found
 
 
 def examine(path: str) -> int:
@@ -109,13 +111,8 @@ async def _find_problems(app: FastAPI) -> list[Finding]:
 async def purge_all(kit: AuthKit) -> int:
     """Purge in batches, so that no statement holds many rows; return how many went."""
     total = 0
-    try:
-        while deleted := await kit.purge(limit=BATCH):
-            total += deleted
-    finally:
-        for store in (kit.users, kit.tokens):
-            if (close := getattr(store, "aclose", None)) is not None:
-                await close()
+    while deleted := await kit.purge(limit=BATCH):
+        total += deleted
     return total
 
 

@@ -10,9 +10,11 @@ from typing import Any, Literal
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from .current_user import Authenticator
 from .dependencies import Installation, ensure_installed
 from .errors import ConfigurationError
 from .kit import AuthKit
+from .openapi import has_token_route
 from .passwords import Argon2Hasher
 from .stores.memory import MemoryTokenStore, MemoryUserStore
 from .transports import CookieTransport
@@ -54,8 +56,7 @@ def find_problems(app: FastAPI) -> list[Finding]:
     found = [
         *_about_cors(app, installation),
         *_about_cookies(installation),
-        *_about_kit(installation.kit),
-        *_about_memory(installation.kit),
+        *_about_authenticator(app, installation.authenticator),
     ]
     if app.debug:
         found.append(
@@ -119,6 +120,19 @@ def _about_cookies(installation: Installation) -> Iterator[Finding]:
                 "SameSite=None lets other sites send the cookies; only the origin check is left. "
                 "Serve pages and API from one site if you can.",
             )
+
+
+def _about_authenticator(app: FastAPI, authenticator: Authenticator) -> Iterator[Finding]:
+    if isinstance(authenticator, AuthKit):
+        yield from _about_kit(authenticator)
+        yield from _about_memory(authenticator)
+    elif has_token_route(app):
+        yield Finding(
+            "error",
+            "router",
+            "auth_router signs people in, but this application only verifies tokens. Leave out "
+            "the router, or use install(app, AuthKit(...)).",
+        )
 
 
 def _about_kit(kit: AuthKit) -> Iterator[Finding]:

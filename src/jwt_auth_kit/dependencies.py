@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, TypeVar
 
 from fastapi import Depends, FastAPI, Security, WebSocket, WebSocketException
 from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
@@ -13,6 +13,7 @@ from starlette.requests import HTTPConnection
 from starlette.routing import Mount, Router
 
 from .clients import get_client
+from .current_user import Authenticator, CurrentUser
 from .errors import (
     AuthError,
     ConfigurationError,
@@ -25,14 +26,18 @@ from .errors import (
     RecentLoginRequired,
 )
 from .events import Client
-from .kit import AuthKit, CurrentUser
+from .kit import AuthKit
 from .openapi import OPTIONAL, SCHEME_NAME, complete_openapi
+from .settings import AuthSettings
 from .transports import WEBSOCKET_PROTOCOL, BearerTransport, Transport
+from .verifier import TokenVerifier
 
 CLOSE_CODES = {401: 4401, 403: 4403, 503: 1013}
 """How a WebSocket is closed instead; 4000 and up are for applications (RFC 6455 section 7.4.2)."""
 
 _STATE = "jwt_auth_kit"
+
+AuthenticatorT = TypeVar("AuthenticatorT", bound=Authenticator)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +50,24 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """A kit in an application, and how tokens reach it."""
+    """What tells in an application who is asking, and how tokens reach it."""
 
-    kit: AuthKit
+    authenticator: Authenticator
     transports: Sequence[Transport]
+
+    @property
+    def kit(self) -> AuthKit:
+        """The kit, for what needs its stores.
+
+        Raises:
+            ConfigurationError: the application only verifies tokens.
+        """
+        if isinstance(self.authenticator, AuthKit):
+            return self.authenticator
+        raise ConfigurationError(
+            "This application only verifies tokens, so it has no accounts and no sessions. "
+            "Routes that need them belong to the service that has install(app, AuthKit(...))."
+        )
 
     def read_access_token(self, connection: HTTPConnection) -> Credential | None:
         """Return the access token of a request, whichever transport carries it."""
@@ -60,17 +79,20 @@ class Installation:
 
     def read_client(self, connection: HTTPConnection) -> Client:
         """Tell where a request came from, past the proxies that are trusted."""
-        return get_client(connection, self.kit.settings.trusted_proxies)
+        return get_client(connection, self.authenticator.settings.trusted_proxies)
 
 
 def install(
-    app: FastAPI, kit: AuthKit, *, transports: Sequence[Transport] = (BearerTransport(),)
-) -> AuthKit:
-    """Let the routes of *app* use *kit*; return it.
+    app: FastAPI,
+    authenticator: AuthenticatorT,
+    *,
+    transports: Sequence[Transport] = (BearerTransport(),),
+) -> AuthenticatorT:
+    """Let the routes of *app* use *authenticator*; return it.
 
     Args:
-        app: the application, or a mounted one that is to have its own kit.
-        kit: the stores and settings.
+        app: the application, or a mounted one that is to have its own.
+        authenticator: an ``AuthKit``; or a ``TokenVerifier``, where another service issues tokens.
         transports: where access tokens are looked for, in order; the first one answers logins.
 
     Raises:
@@ -78,13 +100,13 @@ def install(
     """
     if not transports:
         raise ConfigurationError("install() needs a transport, BearerTransport() for example.")
-    installation = Installation(kit, tuple(transports))
+    installation = Installation(authenticator, tuple(transports))
     setattr(app.state, _STATE, installation)
     # An application mounted below this one finds the kit here: of its parents a request shows
     # only the outermost router.
     setattr(app.router, _STATE, installation)
     complete_openapi(app, [transport.cookie_name for transport in transports])
-    return kit
+    return authenticator
 
 
 def get_installation(connection: HTTPConnection) -> Installation:
@@ -116,9 +138,12 @@ def _is_mounted(app: FastAPI, router: Router) -> bool:
 
 
 def ensure_installed(app: FastAPI) -> Installation:
-    """Return what *app* has installed, and before that install a kit of the environment."""
+    """Return what *app* has installed, and before that install what the environment asks for."""
     if getattr(app.state, _STATE, None) is None:
-        install(app, AuthKit())
+        settings = AuthSettings()
+        only_verifies = settings.jwks_url is not None
+        kit = TokenVerifier(settings=settings) if only_verifies else AuthKit(settings=settings)
+        install(app, kit)
     installation: Installation = getattr(app.state, _STATE)
     return installation
 
@@ -127,7 +152,8 @@ async def get_auth(connection: HTTPConnection) -> AuthKit:
     """Return the kit of the application: a dependency for routes of your own.
 
     Raises:
-        ConfigurationError: a mounted application has none, or the environment holds no key.
+        ConfigurationError: a mounted application has none, the environment holds no key, or the
+            application only verifies tokens.
     """
     return get_installation(connection).kit
 
@@ -154,7 +180,7 @@ class _GetCurrentUser(_Bearer):
         try:
             credential = installation.read_access_token(connection)
             if credential is not None:
-                user = await installation.kit.authenticate(credential.token)
+                user = await installation.authenticator.authenticate(credential.token)
             elif OPTIONAL in scopes.scopes:
                 return None
             else:
@@ -192,7 +218,7 @@ async def refuse(
     """Answer with *error*; a 403 is noted in the audit trail, a WebSocket is closed."""
     installation = _find_installation(connection)
     if isinstance(error, Forbidden) and installation is not None:
-        await installation.kit.audit.record(
+        await installation.authenticator.audit.record(
             "access_denied",
             None if user is None else user.id,
             session_id=None if user is None else user.session_id,
@@ -236,7 +262,7 @@ async def require_session(connection: HTTPConnection, user: UserDep) -> CurrentU
         SessionRevoked: the account is gone or disabled.
     """
     try:
-        return await get_installation(connection).kit.authenticate_now(user)
+        return await get_installation(connection).authenticator.authenticate_now(user)
     except AuthError as error:
         await refuse(connection, error, user)
 
@@ -252,7 +278,7 @@ def require_recent_login(max_age: timedelta) -> Callable[..., Awaitable[CurrentU
     """
 
     async def check_age(connection: HTTPConnection, user: UserDep) -> CurrentUser:
-        now = get_installation(connection).kit.now()
+        now = get_installation(connection).authenticator.now()
         if user.auth_time is None or now - user.auth_time > max_age:
             await refuse(connection, RecentLoginRequired(), user)
         return user

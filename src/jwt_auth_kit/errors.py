@@ -25,6 +25,7 @@ AuthError                     an HTTPException, so it needs no handler
 ├── TooManyAttempts     429   too many passwords were tried
 └── ServiceUnavailable  503
     ├── StoreUnavailable      the database did not answer
+    ├── KeysUnavailable       the issuer's keys could not be read
     └── Busy                  too many passwords are being checked at once
 """
 
@@ -44,6 +45,7 @@ ErrorCode = Literal[
     "insufficient_scope",
     "invalid_credentials",
     "invalid_token",
+    "keys_unavailable",
     "not_authenticated",
     "not_json",
     "not_owner",
@@ -310,6 +312,13 @@ class StoreUnavailable(ServiceUnavailable):
 
     code = "store_unavailable"
     message = "The session store is unavailable, try again"
+
+
+class KeysUnavailable(ServiceUnavailable):
+    """The issuer's keys could not be read; nothing is known about the token, so it is no 401."""
+
+    code = "keys_unavailable"
+    message = "The keys of the issuer are unavailable, try again"
 
 
 class Busy(ServiceUnavailable):

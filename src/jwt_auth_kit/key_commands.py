@@ -15,6 +15,7 @@ from .key_ring import ALWAYS, KeyRing, RingKey, in_order
 from .key_sources import KeyDirectory
 from .keys import AlgorithmName, Key
 from .settings import AuthSettings
+from .terminal import in_utc, say_table
 from .tokens import CLOCK_SKEW
 
 LEAD = timedelta(minutes=15)
@@ -126,10 +127,7 @@ class KeyCommands:
             moments = (item.published_at, item.activate_at, item.retired_at, item.revoked_at)
             state = item.state(self._now, keep=self._refresh_life)
             rows.append((item.key.id, item.key.algorithm, state, *map(_in_words, moments)))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for row in rows:
-            cells = (f"{cell:{width}}" for cell, width in zip(row, widths, strict=True))
-            print("  ".join(cells).rstrip())
+        say_table(rows)
 
     def jwks(self) -> None:
         """Print the JWK Set that the route answers."""
@@ -258,7 +256,7 @@ def _in_words(moment: datetime | None) -> str:
         return "-"
     if moment <= ALWAYS:
         return "always"
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    return in_utc(moment)
 
 
 def _from(at: datetime | None) -> str:

@@ -130,19 +130,27 @@ class KeyRing:
         return cls(Key.generate("HS256"))
 
     @classmethod
-    def from_source(cls, source: KeySource, *, interval: timedelta = RELOAD_INTERVAL) -> "KeyRing":
+    def from_source(
+        cls,
+        source: KeySource,
+        *,
+        interval: timedelta = RELOAD_INTERVAL,
+        must_sign: bool = True,
+    ) -> "KeyRing":
         """Make a ring of what *source* holds, now and whenever it changes.
 
         Args:
             source: where the keys are.
             interval: how often to look for changes, at most.
+            must_sign: False for a service that only verifies, with public keys for example.
 
         Raises:
-            ConfigurationError: they cannot be read, or none of them may sign.
+            ConfigurationError: they cannot be read, or none of them signs and one must.
         """
         ring = cls.__new__(cls)
         ring._follow(source, interval)
-        ring.signer(datetime.now(UTC))  # the one error that would show itself at a login only
+        if must_sign:
+            ring.signer(datetime.now(UTC))  # the one error that would show at a login only
         return ring
 
     @property

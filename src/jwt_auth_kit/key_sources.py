@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from .errors import ConfigurationError
-from .key_ring import ALWAYS, KeyRing, RingKey
+from .key_ring import ALWAYS, KeyRing, KeySource, RingKey
 from .keys import AlgorithmName, Key
 from .settings import AuthSettings
 
@@ -27,28 +27,42 @@ MAX_BYTES = 1_000_000
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
-def open_ring(settings: AuthSettings) -> KeyRing:
+def open_ring(settings: AuthSettings, *, must_sign: bool = True) -> KeyRing:
     """Make the ring that *settings* name: a secret, a JWK Set, a file or a directory.
+
+    Args:
+        settings: which keys to use.
+        must_sign: False for a service that only verifies.
 
     Raises:
         ConfigurationError: they name none or several, or what they name cannot be used.
     """
     named = [
         name
-        for name in ("secret_key", "keys", "keys_file", "keys_dir")
+        for name in ("secret_key", "keys", "keys_file", "keys_dir", "jwks_url")
         if getattr(settings, name) is not None
     ]
     if len(named) > 1:
         names = " and ".join(f"JWT_{name.upper()}" for name in named)
         raise ConfigurationError(f"{names} are set, but only one of them can be the keys.")
-    if settings.keys is not None:
-        return KeyRing.from_source(KeySet(settings.keys.get_secret_value()))
-    if settings.keys_file is not None:
-        return KeyRing.from_source(KeyFile(settings.keys_file))
-    if settings.keys_dir is not None:
-        return KeyRing.from_source(KeyDirectory(settings.keys_dir))
+    if settings.jwks_url is not None:
+        raise ConfigurationError(
+            "JWT_JWKS_URL names the keys of another service, which can only verify: use "
+            "install(app, TokenVerifier()), or unset it."
+        )
+    source = _named_source(settings)
+    if source is not None:
+        return KeyRing.from_source(source, must_sign=must_sign)
     secret = settings.secret_key
     return KeyRing.from_secret(None if secret is None else secret.get_secret_value())
+
+
+def _named_source(settings: AuthSettings) -> KeySource | None:
+    if settings.keys is not None:
+        return KeySet(settings.keys.get_secret_value())
+    if settings.keys_file is not None:
+        return KeyFile(settings.keys_file)
+    return None if settings.keys_dir is None else KeyDirectory(settings.keys_dir)
 
 
 class KeySet:

@@ -5,10 +5,11 @@ import hmac
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import TypeVar, cast
 
+from .current_user import NO_SCOPES, CurrentUser
 from .emails import NOBODY, check_email, normalize_email
 from .errors import (
     EmailTaken,
@@ -35,26 +36,8 @@ from .tokens import PROFILE_CLAIMS, Claims, JWTManager, TokenType, utc_now
 logger = logging.getLogger("jwt_auth_kit")
 
 MAX_TRIES = 5
-NO_SCOPES: frozenset[str] = frozenset()
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class CurrentUser:
-    """Who is asking, as the access token says."""
-
-    id: str
-    role: str = "user"
-    email: str | None = None
-    display_name: str | None = None
-    session_id: str | None = None
-    auth_time: datetime | None = None
-    """When the user last proved to be one; refreshing does not move it."""
-    scopes: frozenset[str] = NO_SCOPES
-    claims: Claims | None = field(default=None, repr=False, compare=False)
-    key_id: str | None = field(default=None, repr=False, compare=False)
-    """Which key the access token was signed with."""
 
 
 class AuthKit:
@@ -231,13 +214,7 @@ class AuthKit:
         """
         if user.claims is not None:
             self.jwt.check_again(user.claims, user.key_id)
-            await self._sessions.check(user.claims)
-
-    def seconds_left(self, user: CurrentUser) -> int:
-        """Return how long the access token of *user* still lives; 0 where it has none."""
-        if user.claims is None:
-            return 0
-        return max(0, int(user.claims["exp"] - self.now().timestamp()))
+            await self._sessions.check(cast("Claims", user.claims))
 
     async def authenticate_now(self, user: CurrentUser) -> CurrentUser:
         """Ask the stores about a user who was authenticated: session, role and account.
@@ -247,7 +224,7 @@ class AuthKit:
             SessionRevoked: the account is gone or disabled.
         """
         if user.claims is not None:
-            await self._sessions.check_now(user.claims)
+            await self._sessions.check_now(cast("Claims", user.claims))
         account = await self.get_user(user.id)
         return replace(
             user, role=account.role, email=account.email, display_name=account.display_name

@@ -152,11 +152,23 @@ class _Completion:
         return [*([{}] if OPTIONAL in scopes else []), *ours, *others]
 
 
-def _scheme(app: FastAPI, root_path: str) -> dict[str, Any]:
+def has_token_route(app: FastAPI) -> bool:
+    """Tell whether *app* hands out tokens."""
+    return _token_path(app) is not None
+
+
+def _token_path(app: FastAPI) -> str | None:
     try:
-        token_url = root_path + app.url_path_for(TOKEN_ROUTE)
-    except NoMatchFound:  # the router is elsewhere; tokens are pasted
+        return app.url_path_for(TOKEN_ROUTE)
+    except NoMatchFound:
+        return None
+
+
+def _scheme(app: FastAPI, root_path: str) -> dict[str, Any]:
+    token_path = _token_path(app)
+    if token_path is None:  # the router is elsewhere; tokens are pasted
         return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+    token_url = root_path + token_path
     return {
         "type": "oauth2",
         "flows": {

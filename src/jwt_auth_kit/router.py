@@ -360,7 +360,7 @@ async def show_session(
         except InvalidToken:
             pass
         else:
-            return SessionBody(user=_profile(account), expires_in=kit.seconds_left(user))
+            return SessionBody(user=_profile(account), expires_in=user.seconds_left(kit.now()))
     refresh_token = _find_refresh_cookie(request)
     if refresh_token is not None and await kit.is_refreshable(refresh_token):
         return SessionBody(user=None, expires_in=0)

@@ -67,6 +67,10 @@ class AuthSettings(BaseSettings):
     keys_dir: Path | None = None
     """A directory of PEM and JWK files, in the place of the secret; read again when one changes."""
 
+    jwks_url: str | None = None
+    """Where another service publishes the keys of its tokens, for an application that only
+    verifies them."""
+
     access_ttl: Annotated[Life, Le(timedelta(hours=12))] = timedelta(minutes=15)
     """Life of an access token, never past the end of its session."""
 

@@ -1,17 +1,13 @@
 """Make and verify tokens: JWTManager. No I/O happens here."""
 
-import base64
-import binascii
-import json
-import re
 import secrets
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import accumulate
 from typing import Any, Literal, NotRequired, TypedDict, cast
 
 from .errors import ConfigurationError, ExpiredToken, InvalidToken, WrongTokenType
+from .jws import ENCODER, SignedToken, VerifiedTokens
 from .key_ring import KeyRing
 from .keys import Key
 from .sessions import Session
@@ -22,10 +18,6 @@ HEADER_TYPES: Mapping[TokenType, str] = {"access": "at+jwt", "refresh": "rt+jwt"
 """The ``typ`` header of each kind (RFC 8725 section 3.11; RFC 9068 for ``at+jwt``)."""
 
 PROFILE_CLAIMS = ("email", "display_name")
-MAX_TOKEN_LENGTH = 8192
-MAX_HEADER_LENGTH = 1024  # read before anything is known about who sent it
-MAX_DEPTH = 16
-MAX_REMEMBERED = 4096
 CLOCK_SKEW = timedelta(seconds=30)
 """A token may come from a machine whose clock is ahead by this much."""
 
@@ -33,9 +25,6 @@ TEXT_CLAIMS = ("sid", "role", "scope", "email", "display_name")
 COUNT_CLAIMS = ("gen", "ep", "auth_time", "nbf")
 MAX_COUNT = 253_402_300_799  # the last second a datetime holds; far above it JSON readers disagree
 
-_SHAPE = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
-_BRACKET = re.compile(r"[\[\]{}]")
 _RESERVED = frozenset(
     "iss sub aud exp nbf iat jti sid gen ep auth_time token_type role scope".split()  # noqa: SIM905
 )
@@ -137,7 +126,7 @@ class JWTManager:
         """How long an access token may be good for somebody, whatever the clocks say."""
         self._leeway = leeway.total_seconds()
         self._skew = max(CLOCK_SKEW, leeway).total_seconds()
-        self._verified: dict[str, tuple[str, Claims]] = {}
+        self._verified = VerifiedTokens[Claims]()
 
     def create_access_token(
         self, user_data: Mapping[str, Any], *, session: Session | None = None, epoch: int = 0
@@ -247,8 +236,6 @@ class JWTManager:
             WrongTokenType: genuine, but of another kind.
             InvalidToken: anything else.
         """
-        if len(token) > MAX_TOKEN_LENGTH:  # before anything is done with it
-            raise InvalidToken
         known = self._verified.get(token) if token_type == "access" else None
         if known is not None:
             key_id, remembered = known
@@ -257,56 +244,26 @@ class JWTManager:
                 raise InvalidToken
             self._check_time(remembered, now, allow_expired=allow_expired)
             return remembered.copy()
-        header, payload = self._read_verified(token)
-        claims = _object(payload)
+        signed = SignedToken.parse(token)
+        key = self._find_key(signed.header.get("kid"), signed.type)
+        claims = signed.verify(key)
         _check_types(claims)
-        if header.get("typ") != HEADER_TYPES[token_type] or claims["token_type"] != token_type:
+        if signed.type != HEADER_TYPES[token_type] or claims["token_type"] != token_type:
             raise WrongTokenType
         self._check_audience(claims)
         self.check_time(claims, allow_expired=allow_expired)
         verified = cast("Claims", claims)
         if token_type == "access":
-            self._remember(token, header["kid"], verified)
+            self._verified.add(token, signed.header["kid"], verified.copy())
         return verified
 
-    def _remember(self, token: str, key_id: str, claims: Claims) -> None:
-        """Spare the next request with this token the signature; key and time are checked again.
+    def _find_key(self, key_id: Any, header_type: str | None) -> Key | None:
+        return self.keys.find(key_id, self.now(), keep=self.life_of(header_type))
 
-        Only verified tokens get in, under their whole text, so nobody can push others out by
-        sending forged ones.
-        """
-        if len(self._verified) >= MAX_REMEMBERED:
-            self._verified.pop(next(iter(self._verified)), None)
-        self._verified[token] = (key_id, claims.copy())
-
-    def _read_verified(self, token: str) -> tuple[dict[str, Any], bytes]:
-        # The shape comes before any parsing: PyJWT takes padding.
-        if _SHAPE.fullmatch(token) is None:
-            raise InvalidToken
-        signing_input, _, signature_part = token.rpartition(".")
-        header_part, _, payload_part = signing_input.partition(".")
-        if len(header_part) > MAX_HEADER_LENGTH:
-            raise InvalidToken
-        header, payload = _object(_bytes(header_part)), _bytes(payload_part)
-        self._key_for(header).verify(signing_input.encode(), _bytes(signature_part))
-        return header, payload
-
-    def _key_for(self, header: Mapping[str, Any]) -> Key:
-        # The key is found in our own ring and brings its algorithm along. Nothing else in the
-        # header can name one: jku, x5u, jwk and x5c are never read (RFC 8725 section 3.10), and
-        # an extension that must be understood is refused (RFC 7515 section 4.1.11), b64 of
-        # RFC 7797 included, which would change what was signed.
-        key = self._find_key(header.get("kid"), header.get("typ"))
-        if not header.keys().isdisjoint(("crit", "b64")) or header.get("alg") != key.algorithm:
-            raise InvalidToken
-        return key
-
-    def _find_key(self, key_id: Any, header_type: Any) -> Key:
+    def life_of(self, header_type: Any) -> timedelta:
+        """Return how long tokens with this ``typ`` may live; whatever it is, it is safe to pass."""
         life = self._lives.get(header_type) if isinstance(header_type, str) else None
-        key = self.keys.find(key_id, self.now(), keep=life or self.access_life)
-        if key is None:
-            raise InvalidToken
-        return key
+        return life or self.access_life
 
     def _check_audience(self, claims: Mapping[str, Any]) -> None:
         if self.issuer is not None and claims.get("iss") != self.issuer:
@@ -326,14 +283,14 @@ class JWTManager:
             ExpiredToken: its time is over.
             InvalidToken: its key was revoked.
         """
-        if key_id is not None:
-            self._find_key(key_id, HEADER_TYPES["access"])
+        if key_id is not None and self._find_key(key_id, HEADER_TYPES["access"]) is None:
+            raise InvalidToken
         self.check_time(claims)
 
     def key_id_of(self, token: str) -> str:
         """Return which key an access token names that was verified just now."""
         known = self._verified.get(token)
-        return str(_object(_bytes(token.partition(".")[0]))["kid"]) if known is None else known[0]
+        return str(SignedToken.parse(token).header["kid"]) if known is None else known[0]
 
     def check_time(self, claims: Mapping[str, Any], *, allow_expired: bool = False) -> None:
         """Let *claims* of a verified token pass whose time has come and is not over.
@@ -359,7 +316,7 @@ class JWTManager:
             claims["iss"] = self.issuer
         if self.audience is not None:
             claims["aud"] = self.audience
-        payload = _ENCODER.encode(claims).encode()
+        payload = ENCODER.encode(claims).encode()
         return self.keys.signer(self.now()).sign(payload, token_type=HEADER_TYPES[token_type])
 
 
@@ -370,66 +327,16 @@ def _subject(user_data: Mapping[str, Any]) -> str:
     return subject
 
 
-def _bytes(part: str) -> bytes:
-    """Decode one part, refusing spellings that differ and mean the same bytes."""
-    try:
-        decoded = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
-    except binascii.Error:
-        raise InvalidToken from None
-    if base64.urlsafe_b64encode(decoded).rstrip(b"=").decode() != part:
-        raise InvalidToken
-    return decoded
-
-
-def _object(part: bytes) -> dict[str, Any]:
-    try:
-        text = part.decode()
-        _check_depth(text)
-        value = _DECODER.decode(text)
-        if "\\u" in text:
-            _ENCODER.encode(value).encode()  # half a surrogate pair would break whoever writes it
-    except ValueError:
-        raise InvalidToken from None
-    if not isinstance(value, dict):
-        raise InvalidToken
-    return value
-
-
-def _check_depth(text: str) -> None:
-    # How deep a parser can go depends on the interpreter and on who calls it; this does not.
-    if text.count("[") + text.count("{") <= MAX_DEPTH:
-        return
-    brackets = _BRACKET.findall(_QUOTED.sub("", text))
-    depths = accumulate(1 if bracket in "[{" else -1 for bracket in brackets)
-    if any(depth > MAX_DEPTH for depth in depths):
-        raise ValueError("nested too deeply")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Parsers differ in which of two equal names wins, so one could check what another uses.
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("duplicate name")
-    return members
-
-
-def _refuse(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
 def _check_types(claims: Mapping[str, Any]) -> None:
     """Require the claims every token has; JSON may hold anything under any name."""
     texts = [claims.get(name) for name in ("sub", "jti", "token_type")]
     texts += [claims[name] for name in TEXT_CLAIMS if name in claims]
     counts = [claims.get(name) for name in ("exp", "iat")]
     counts += [claims[name] for name in COUNT_CLAIMS if name in claims]
-    if not all(isinstance(text, str) for text in texts) or not all(map(_is_count, counts)):
+    if not all(isinstance(text, str) for text in texts) or not all(map(is_count, counts)):
         raise InvalidToken
 
 
-def _is_count(value: Any) -> bool:
+def is_count(value: Any) -> bool:
+    """Tell whether *value* may be a moment in seconds, or another whole number of a claim."""
     return type(value) is int and 0 <= value <= MAX_COUNT
-
-
-_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse)

@@ -9,9 +9,9 @@ from datetime import timedelta
 import anyio
 from fastapi import WebSocket, WebSocketDisconnect
 
+from .current_user import Authenticator, CurrentUser
 from .dependencies import CLOSE_CODES, chosen_protocol, get_installation
 from .errors import AuthError
-from .kit import AuthKit, CurrentUser
 
 logger = logging.getLogger("jwt_auth_kit")
 
@@ -34,12 +34,12 @@ async def accept_while_signed_in(
         user: who the dependency said is there.
         interval: how often to look for a revocation.
     """
-    kit = get_installation(websocket).kit
+    authenticator = get_installation(websocket).authenticator
     await websocket.accept(subprotocol=chosen_protocol(websocket))
     is_over = asyncio.Event()
     with anyio.CancelScope() as inside:
         watch = asyncio.create_task(
-            _close_when_over(kit, websocket, user, interval, is_over, inside)
+            _close_when_over(authenticator, websocket, user, interval, is_over, inside)
         )
         try:
             yield
@@ -56,7 +56,7 @@ async def accept_while_signed_in(
 
 
 async def _close_when_over(
-    kit: AuthKit,
+    authenticator: Authenticator,
     websocket: WebSocket,
     user: CurrentUser,
     interval: timedelta,
@@ -66,8 +66,9 @@ async def _close_when_over(
     code, reason = INTERNAL_ERROR, ""
     try:
         while True:
-            await kit.recheck(user)
-            await asyncio.sleep(min(interval.total_seconds(), kit.seconds_left(user) + 1))
+            await authenticator.recheck(user)
+            seconds_left = user.seconds_left(authenticator.now())
+            await asyncio.sleep(min(interval.total_seconds(), seconds_left + 1))
     except AuthError as error:
         code, reason = CLOSE_CODES.get(error.status, 1008), error.code
     except Exception:

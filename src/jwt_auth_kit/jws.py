@@ -1,0 +1,158 @@
+"""Signed tokens: read strictly, checked with one key, and remembered once they were good."""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any, Generic, TypeVar
+
+from .errors import InvalidToken
+from .keys import Key
+
+MAX_TOKEN_LENGTH = 8192
+MAX_HEADER_LENGTH = 1024  # read before anything is known about who sent it
+MAX_DEPTH = 16
+MAX_REMEMBERED = 4096
+
+ClaimsT = TypeVar("ClaimsT", bound=Mapping[str, Any])
+
+_SHAPE = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+_BRACKET = re.compile(r"[\[\]{}]")
+
+
+@dataclass(frozen=True, slots=True)
+class SignedToken:
+    """A compact JWS (RFC 7515 section 7.1) that was read and not yet checked."""
+
+    header: Mapping[str, Any]
+    payload: bytes = field(repr=False)
+    signing_input: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+
+    @classmethod
+    def parse(cls, token: str) -> "SignedToken":
+        """Read *token*; nothing in it can be trusted yet.
+
+        Raises:
+            InvalidToken: it is too long, or spelled in a way that leaves room for doubt.
+        """
+        # The shape comes before any parsing: PyJWT takes padding.
+        if len(token) > MAX_TOKEN_LENGTH or _SHAPE.fullmatch(token) is None:
+            raise InvalidToken
+        signing_input, _, signature_part = token.rpartition(".")
+        header_part, _, payload_part = signing_input.partition(".")
+        if len(header_part) > MAX_HEADER_LENGTH:
+            raise InvalidToken
+        return cls(
+            header=read_object(decode_part(header_part)),
+            payload=decode_part(payload_part),
+            signing_input=signing_input.encode(),
+            signature=decode_part(signature_part),
+        )
+
+    @property
+    def type(self) -> str | None:
+        """The ``typ`` header (RFC 7515 section 4.1.9)."""
+        value = self.header.get("typ")
+        return value if isinstance(value, str) else None
+
+    def verify(self, key: Key | None) -> dict[str, Any]:
+        """Check the signature with the key that the token names; return the claims.
+
+        Raises:
+            InvalidToken: there is no such key, another one signed, or another algorithm was used.
+        """
+        # The key was found in our own ring and brings its algorithm along. Nothing else in the
+        # header can name one: jku, x5u, jwk and x5c are never read (RFC 8725 section 3.10), and
+        # an extension that must be understood is refused (RFC 7515 section 4.1.11), b64 of
+        # RFC 7797 included, which would change what was signed.
+        is_extended = not self.header.keys().isdisjoint(("crit", "b64"))
+        if key is None or is_extended or self.header.get("alg") != key.algorithm:
+            raise InvalidToken
+        key.verify(self.signing_input, self.signature)
+        return read_object(self.payload)
+
+
+class VerifiedTokens(Generic[ClaimsT]):
+    """Spares the next request with a token the signature; its key and time are checked again.
+
+    Only verified tokens get in, under their whole text, so nobody can push others out by sending
+    forged ones.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[str, ClaimsT]] = {}
+
+    def get(self, token: str) -> tuple[str, ClaimsT] | None:
+        """Return the id of the key and the claims; None for a token that is new here."""
+        return self._known.get(token)
+
+    def add(self, token: str, key_id: str, claims: ClaimsT) -> None:
+        """Remember a token that *key_id* signed, in the place of the oldest if there are many."""
+        if len(self._known) >= MAX_REMEMBERED:
+            self._known.pop(next(iter(self._known)), None)
+        self._known[token] = (key_id, claims)
+
+
+def decode_part(part: str) -> bytes:
+    """Decode one part of a token.
+
+    Raises:
+        InvalidToken: no base64url without padding, or a second spelling of the same bytes.
+    """
+    try:
+        decoded = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    except binascii.Error:
+        raise InvalidToken from None
+    if base64.urlsafe_b64encode(decoded).rstrip(b"=").decode() != part:
+        raise InvalidToken
+    return decoded
+
+
+def read_object(part: bytes) -> dict[str, Any]:
+    """Read a JSON object, refusing what parsers understand in more than one way.
+
+    Raises:
+        InvalidToken: it is none.
+    """
+    try:
+        text = part.decode()
+        _check_depth(text)
+        value = _DECODER.decode(text)
+        if "\\u" in text:
+            ENCODER.encode(value).encode()  # half a surrogate pair would break whoever writes it
+    except ValueError:
+        raise InvalidToken from None
+    if not isinstance(value, dict):
+        raise InvalidToken
+    return value
+
+
+def _check_depth(text: str) -> None:
+    # How deep a parser can go depends on the interpreter and on who calls it; this does not.
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
+    brackets = _BRACKET.findall(_QUOTED.sub("", text))
+    depths = accumulate(1 if bracket in "[{" else -1 for bracket in brackets)
+    if any(depth > MAX_DEPTH for depth in depths):
+        raise ValueError("nested too deeply")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # Parsers differ in which of two equal names wins, so one could check what another uses.
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("duplicate name")
+    return members
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse)

@@ -1,0 +1,245 @@
+"""The public keys of another service, read from the URL of its JWK Set and kept for a while."""
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from ipaddress import ip_address
+from typing import Any
+
+from .errors import ConfigurationError, InvalidToken, KeysUnavailable
+from .jws import read_object
+from .keys import Key
+
+try:
+    import httpx
+except ImportError:  # pragma: no cover
+    raise ConfigurationError(
+        "Keys are read from a URL with httpx: pip install 'jwt-auth-kit[jwks]'"
+    ) from None
+
+logger = logging.getLogger("jwt_auth_kit")
+
+TIMEOUT = timedelta(seconds=5)
+MAX_AGE = timedelta(minutes=10)
+MAX_STALE = timedelta(hours=24)
+MIN_AGE = 5.0  # seconds, as are those below
+UNKNOWN_KEY_INTERVAL = 5.0
+PATIENCE = 1.0  # of who has a key already that would do
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 60.0
+MAX_BYTES = 256 * 1024
+MAX_KEYS = 100
+
+_HOST = re.compile(r"[\w.:-]+", re.ASCII)
+_SECONDS = re.compile(r'max-age="?(\d{1,9})', re.IGNORECASE)
+_PRIVATE_MEMBERS = frozenset({"d", "k", "p", "q", "dp", "dq", "qi", "oth"})
+
+
+class BadKeySet(Exception):
+    """What the URL answers with is no JWK Set that could be used; says why."""
+
+
+class RemoteKeys:
+    """The keys at a URL: read when they are needed, by one request at a time, and kept.
+
+    A set that was read goes on working while the URL does not answer.
+
+    Args:
+        url: of a JWK Set (RFC 7517 section 5); https, or http on this machine.
+        timeout: how long a request to it may take, from begin to end.
+        max_age: how long a set is kept at most, before it is read again; ``Cache-Control`` may
+            shorten it. A key the issuer withdrew is good for that long.
+        max_stale: how long the set that was read last is good while the URL does not answer.
+
+    Raises:
+        ConfigurationError: the URL may not be used.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: timedelta = TIMEOUT,
+        max_age: timedelta = MAX_AGE,
+        max_stale: timedelta = MAX_STALE,
+    ) -> None:
+        self._url, self._is_local = _check_url(url)
+        self._timeout = timeout.total_seconds()
+        self._max_age = max_age.total_seconds()
+        self._max_stale = max_stale.total_seconds()
+        self._keys: Mapping[str, Key] = {}
+        self._looked_at = self._due = self._good_until = time.monotonic()
+        self._failures = 0
+        self._problem = ""
+        self._reading: asyncio.Task[None] | None = None
+
+    async def get(self, key_id: Any) -> Key | None:
+        """Return the key that a token names; the only one there is for a token that names none.
+
+        A name that is not known makes it read the set again, at most every few seconds.
+
+        Args:
+            key_id: the ``kid`` of a token; whatever the token holds there is safe to pass.
+
+        Raises:
+            KeysUnavailable: the set cannot be read, and no key that was read before fits.
+        """
+        key = self._find(key_id)
+        if time.monotonic() >= self._due:
+            await self._read_once(None if key is None else PATIENCE)
+            key = self._find(key_id)
+        elif key is None and self._may_look_again():
+            await self._read_once(None)
+            key = self._find(key_id)
+        if key is None and self._failures:
+            raise KeysUnavailable
+        return key
+
+    def _find(self, key_id: Any) -> Key | None:
+        if time.monotonic() >= self._good_until:
+            return None
+        if key_id is None and len(self._keys) == 1:
+            return next(iter(self._keys.values()))
+        return self._keys.get(key_id) if isinstance(key_id, str) else None
+
+    def _may_look_again(self) -> bool:
+        # Strangers choose the names, so this must not become a way to flood the issuer.
+        pause = min(UNKNOWN_KEY_INTERVAL, self._max_age)
+        return not self._failures and time.monotonic() - self._looked_at >= pause
+
+    async def _read_once(self, patience: float | None) -> None:
+        """Read the set, or wait for who is reading it; a caller that goes away stops nobody.
+
+        Args:
+            patience: how long to wait for it; the reading goes on. None for as long as it takes.
+        """
+        loop = asyncio.get_running_loop()
+        reading = self._reading
+        if reading is None or reading.done() or reading.get_loop() is not loop:
+            self._reading = reading = loop.create_task(self._read())
+        await asyncio.wait([reading], timeout=patience)
+
+    async def _read(self) -> None:
+        try:
+            async with asyncio.timeout(self._timeout):
+                keys, age = await self._download()
+        except TimeoutError:
+            self._note_failure(f"no whole answer within {self._timeout:g} s")
+        except BadKeySet as error:
+            self._note_failure(str(error))
+        except Exception as error:  # noqa: BLE001  whatever the network or the server does
+            self._note_failure(type(error).__name__)
+        else:
+            self._keep(keys, min(max(MIN_AGE, age), self._max_age))
+
+    def _keep(self, keys: Mapping[str, Key], age: float) -> None:
+        if self._failures:
+            logger.warning("The keys of %s can be read again.", self._url)
+        now = time.monotonic()
+        self._keys = keys
+        self._failures, self._problem = 0, ""
+        self._looked_at, self._due = now, now + age
+        self._good_until = self._due + self._max_stale
+
+    def _note_failure(self, problem: str) -> None:
+        if problem != self._problem:
+            logger.error("The keys of %s cannot be read: %s", self._url, problem)
+        self._problem = problem
+        self._looked_at = time.monotonic()
+        self._due = self._looked_at + min(LONGEST_PAUSE, FIRST_PAUSE * 2.0**self._failures)
+        self._failures = min(self._failures + 1, 10)
+
+    async def _download(self) -> tuple[Mapping[str, Key], float]:
+        # An answer may be endless, drip, be unpacked to a thousand times its size or lead
+        # elsewhere, into our own network too: nothing of that is followed.
+        headers = {"Accept": "application/jwk-set+json, application/json"}
+        headers["Accept-Encoding"] = "identity"
+        async with (
+            httpx.AsyncClient(
+                follow_redirects=False, timeout=self._timeout, trust_env=not self._is_local
+            ) as client,
+            client.stream("GET", self._url, headers=headers) as response,
+        ):
+            if response.status_code != httpx.codes.OK:
+                raise BadKeySet(f"the answer has status {response.status_code}")
+            if response.headers.get("content-encoding", "identity") != "identity":
+                raise BadKeySet("the answer is compressed")
+            body = bytearray()
+            async for part in response.aiter_raw():
+                body += part
+                if len(body) > MAX_BYTES:
+                    raise BadKeySet(f"the answer has more than {MAX_BYTES} bytes")
+            return _read_keys(bytes(body)), _max_age(response.headers.get("cache-control", ""))
+
+
+def _check_url(url: str) -> tuple[str, bool]:
+    """Return the URL, and whether it is on this machine.
+
+    Whoever can change the answer on its way can sign tokens, so it has to be https elsewhere.
+    """
+    try:
+        parts = httpx.URL(url)
+    except (httpx.InvalidURL, TypeError):
+        parts = httpx.URL("")
+    host = parts.raw_host.decode()
+    is_local = _is_loopback(host)
+    if _HOST.fullmatch(host) is None or parts.scheme not in ("https", "http"):
+        raise ConfigurationError("The URL of the JWK Set has to be https://host/path.")
+    if parts.userinfo:
+        raise ConfigurationError("The URL of the JWK Set may hold no name and password.")
+    if parts.scheme == "http" and not is_local:
+        raise ConfigurationError(
+            f"The JWK Set of {host} has to be read by https; http is for this machine."
+        )
+    return str(parts), is_local
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _read_keys(body: bytes) -> Mapping[str, Key]:
+    try:
+        jwks = read_object(body).get("keys")
+    except InvalidToken:
+        raise BadKeySet("the answer is no JSON object") from None
+    if not isinstance(jwks, list) or len(jwks) > MAX_KEYS:
+        raise BadKeySet(f"the answer is no JWK Set of at most {MAX_KEYS} keys")
+    keys: dict[str, Key] = {}
+    for jwk in jwks:
+        key = _read_key(jwk)
+        if key is None:
+            continue
+        if key.id in keys:
+            raise BadKeySet("two keys have one id (kid)")
+        keys[key.id] = key
+    if not keys:
+        raise BadKeySet("the JWK Set holds no public key of use here")
+    return keys
+
+
+def _read_key(jwk: Any) -> Key | None:
+    """Read a public key; sets may hold others, which RFC 7517 section 5 tells to ignore."""
+    if not isinstance(jwk, dict) or jwk.get("kty") == "oct":  # whoever reads that could sign
+        return None
+    public = {name: jwk[name] for name in jwk if name not in _PRIVATE_MEMBERS}
+    if public.get("kty") == "RSA":
+        public.setdefault("alg", "RS256")  # some issuers leave it to be understood
+    try:
+        return Key.from_jwk(public)
+    except ConfigurationError:
+        return None
+
+
+def _max_age(cache_control: str) -> float:
+    """Read how long the answer may be kept (RFC 9111 section 5.2.2)."""
+    if "no-store" in cache_control.lower() or "no-cache" in cache_control.lower():
+        return 0.0
+    found = _SECONDS.search(cache_control)
+    return float(found[1]) if found else MAX_AGE.total_seconds()

@@ -1,0 +1,286 @@
+"""TokenVerifier: the same dependencies in a service that verifies tokens and issues none."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NoReturn, Protocol
+
+from .current_user import CurrentUser
+from .errors import ConfigurationError, ExpiredToken, InvalidToken, WrongTokenType
+from .events import AuditTrail, EventHook, log_event
+from .jws import SignedToken, VerifiedTokens
+from .key_ring import KeyRing
+from .key_sources import open_ring
+from .keys import Key
+from .settings import AuthSettings
+from .tokens import CLOCK_SKEW, HEADER_TYPES, MAX_COUNT, utc_now
+
+logger = logging.getLogger("jwt_auth_kit")
+
+Claim = str | Callable[[Mapping[str, Any]], Any]
+"""The name of a claim, or a function that is given all of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenFormat:
+    """How an issuer writes its access tokens: what tells them apart, and which claim is what.
+
+    As an ``AuthKit`` does, unless something else is said. A claim is named, or taken out by a
+    function that is given all claims.
+    """
+
+    header_types: frozenset[str | None] = frozenset({HEADER_TYPES["access"]})
+    """Values of the ``typ`` header that access tokens have; None where there is no such header."""
+    token_type: str | None = "access"
+    """What the claim ``token_type`` says; None where there is no such claim."""
+    user_id: Claim = "sub"
+    role: Claim = "role"
+    email: Claim = "email"
+    display_name: Claim = "display_name"
+    scopes: Claim = "scope"
+    """A text with spaces, or a list."""
+    session_id: Claim = "sid"
+    auth_time: Claim = "auth_time"
+
+    @classmethod
+    def rfc9068(cls, **claims: Claim) -> "TokenFormat":
+        """Access tokens of an OAuth 2.0 server that follows RFC 9068; *claims* as above."""
+        header_types = frozenset({"at+jwt", "application/at+jwt"})
+        names: dict[str, Claim] = {"display_name": "name", **claims}
+        return cls(header_types=header_types, token_type=None, **names)
+
+    @classmethod
+    def better_auth(cls, **claims: Claim) -> "TokenFormat":
+        """Tokens of Better Auth's JWT plugin, which do not say of what kind they are."""
+        names: dict[str, Claim] = {"display_name": "name", **claims}
+        return cls(header_types=frozenset({None, "JWT"}), token_type=None, **names)
+
+
+class KeyFinder(Protocol):
+    """Finds the key that a token names."""
+
+    async def get(self, key_id: Any) -> Key | None:
+        """Return it; None where it is not known, or not good any more."""
+        ...
+
+
+class TokenVerifier:
+    """Verifies the access tokens of another service; ``install`` takes it in an AuthKit's place.
+
+    It has no stores: a token is good until it expires, whatever happened to its session.
+
+    Args:
+        jwks_url: where the issuer publishes its keys; ``JWT_JWKS_URL`` by default.
+        issuer: required in ``iss``; ``JWT_ISSUER`` by default.
+        audience: required in ``aud``; ``JWT_AUDIENCE`` by default.
+        keys: what verifies, in the place of a URL; what the settings name if neither is given,
+            ``JWT_SECRET_KEY`` for a secret that both services know.
+        token_format: how the issuer writes its tokens; as an ``AuthKit`` does by default.
+        settings: leeway and proxies; read from the environment by default.
+        on_event: called with each event of the audit trail; writes to ``logging`` by default.
+        clock: tells the moment; another one is for tests.
+
+    Raises:
+        ConfigurationError: issuer, audience or keys are missing, or cannot be used.
+    """
+
+    def __init__(
+        self,
+        jwks_url: str | None = None,
+        *,
+        issuer: str | None = None,
+        audience: str | None = None,
+        keys: KeyRing | KeyFinder | None = None,
+        token_format: TokenFormat | None = None,
+        settings: AuthSettings | None = None,
+        on_event: EventHook = log_event,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.settings = settings or AuthSettings()
+        self.now = clock
+        self.audit = AuditTrail(on_event, clock)
+        # One key may sign for many services, and every stranger may have some token of it: who
+        # it is from and whom it is for are what remains to tell (RFC 8725 sections 3.8 and 3.9).
+        self._issuer = issuer or self.settings.issuer or _missing("issuer")
+        self._audience = audience or self.settings.audience or _missing("audience")
+        self._format = token_format or TokenFormat()
+        self._keys = self._open(jwks_url, keys)
+        self._leeway = self.settings.leeway.total_seconds()
+        self._skew = max(CLOCK_SKEW, self.settings.leeway).total_seconds()
+        self._verified = VerifiedTokens[dict[str, Any]]()
+
+    async def authenticate(self, access_token: str) -> CurrentUser:
+        """Verify an access token.
+
+        Raises:
+            ExpiredToken: its time is over.
+            WrongTokenType: genuine, but no access token.
+            InvalidToken: anything else.
+            KeysUnavailable: the issuer's keys could not be read.
+        """
+        known = self._verified.get(access_token)
+        if known is not None:
+            key_id, claims = known
+            await self._check_again(claims, key_id)
+            return self._user(claims.copy(), key_id)
+        signed = SignedToken.parse(access_token)
+        key = await self._keys.get(signed.header.get("kid"))
+        claims = signed.verify(key)
+        self._check_kind(signed, claims)
+        self._check_parties(claims)
+        self._check_time(claims)
+        key_id = "" if key is None else key.id
+        user = self._user(claims, key_id)
+        self._verified.add(access_token, key_id, claims.copy())
+        return user
+
+    async def authenticate_now(self, user: CurrentUser) -> NoReturn:  # noqa: ARG002
+        """There is no store to ask.
+
+        Raises:
+            ConfigurationError: always.
+        """
+        raise ConfigurationError(
+            "require_session asks the stores, and an application that only verifies tokens has "
+            "none. Use require_user, or ask the service that issued the token."
+        )
+
+    async def recheck(self, user: CurrentUser) -> None:
+        """Check again that the token of *user* is good, on a connection that stays open.
+
+        Raises:
+            ExpiredToken: its time is over.
+            InvalidToken: its key was withdrawn.
+            KeysUnavailable: the issuer's keys could not be read.
+        """
+        if user.claims is not None:
+            await self._check_again(user.claims, user.key_id)
+
+    async def _check_again(self, claims: Mapping[str, Any], key_id: str | None) -> None:
+        if key_id is not None and await self._keys.get(key_id) is None:
+            raise InvalidToken
+        self._check_time(claims)
+
+    def _open(self, jwks_url: str | None, keys: KeyRing | KeyFinder | None) -> KeyFinder:
+        if jwks_url is not None and keys is not None:
+            raise ConfigurationError("TokenVerifier takes jwks_url or keys, not both.")
+        if keys is None:
+            named = self.settings.jwks_url if _names_only_url(self.settings) else None
+            jwks_url = jwks_url or named
+        if jwks_url is not None:
+            # Not at the top: it needs a package that others can do without.
+            from .remote_keys import RemoteKeys  # noqa: PLC0415
+
+            return RemoteKeys(jwks_url)
+        if keys is None:
+            keys = open_ring(self.settings, must_sign=False)
+        return _RingKeys(keys, self) if isinstance(keys, KeyRing) else keys
+
+    def _check_kind(self, signed: SignedToken, claims: Mapping[str, Any]) -> None:
+        # An issuer signs more than access tokens with its keys (RFC 8725 section 3.11).
+        wanted = self._format
+        is_named = "typ" in signed.header
+        if is_named and signed.type is None:
+            raise InvalidToken
+        is_kind = wanted.token_type is None or claims.get("token_type") == wanted.token_type
+        if signed.type not in wanted.header_types or not is_kind:
+            raise WrongTokenType
+
+    def _check_parties(self, claims: Mapping[str, Any]) -> None:
+        audience = claims.get("aud")
+        audiences = audience if isinstance(audience, list) else [audience]
+        if claims.get("iss") != self._issuer or self._audience not in audiences:
+            raise InvalidToken
+
+    def _check_time(self, claims: Mapping[str, Any]) -> None:
+        now = self.now().timestamp()
+        moments = [claims.get("exp"), claims.get("iat", 0), claims.get("nbf", 0)]
+        if not all(map(_is_moment, moments)):
+            raise InvalidToken
+        if max(moments[1:]) > now + self._skew:
+            raise InvalidToken
+        if now >= moments[0] + self._leeway:
+            raise ExpiredToken
+
+    def _user(self, claims: dict[str, Any], key_id: str) -> CurrentUser:
+        wanted = self._format
+        auth_time = _take(claims, wanted.auth_time)
+        if auth_time is not None and not _is_moment(auth_time):
+            raise InvalidToken
+        user_id = _text(claims, wanted.user_id)
+        if not user_id:
+            raise InvalidToken
+        return CurrentUser(
+            id=user_id,
+            role=_text(claims, wanted.role) or "user",
+            email=_text(claims, wanted.email),
+            display_name=_text(claims, wanted.display_name),
+            session_id=_text(claims, wanted.session_id),
+            auth_time=None if auth_time is None else datetime.fromtimestamp(auth_time, UTC),
+            scopes=_scopes(_take(claims, wanted.scopes)),
+            claims=claims,
+            key_id=key_id,
+        )
+
+
+class _RingKeys:
+    """The keys of a ring, for as long as access tokens live after one was retired."""
+
+    def __init__(self, ring: KeyRing, verifier: TokenVerifier) -> None:
+        settings = verifier.settings
+        self._ring = ring
+        self._now = verifier.now
+        self._keep = settings.access_ttl + settings.leeway + CLOCK_SKEW
+
+    async def get(self, key_id: Any) -> Key | None:
+        """See KeyFinder.get; a token that names no key has the one of a ring of one."""
+        keys = self._ring.keys if key_id is None else ()
+        if len(keys) == 1:
+            key_id = keys[0].key.id
+        return self._ring.find(key_id, self._now(), keep=self._keep)
+
+
+def _names_only_url(settings: AuthSettings) -> bool:
+    others = (settings.secret_key, settings.keys, settings.keys_file, settings.keys_dir)
+    return all(other is None for other in others)  # or else open_ring() says what is wrong
+
+
+def _missing(name: str) -> NoReturn:
+    raise ConfigurationError(
+        f"TokenVerifier needs the {name} of the tokens: TokenVerifier({name}=...) or "
+        f"JWT_{name.upper()}. Set the same where they are issued."
+    )
+
+
+def _take(claims: Mapping[str, Any], claim: Claim) -> Any:
+    if isinstance(claim, str):
+        return claims.get(claim)
+    try:
+        return claim(claims)
+    except Exception as error:  # noqa: BLE001  a token may lack what the function counts on
+        logger.warning("A TokenFormat could not read a token: %s", type(error).__name__)
+        raise InvalidToken from None
+
+
+def _text(claims: Mapping[str, Any], claim: Claim) -> str | None:
+    value = _take(claims, claim)
+    if value is not None and not isinstance(value, str):
+        raise InvalidToken
+    return value
+
+
+def _scopes(value: Any) -> frozenset[str]:
+    scopes = value.split() if isinstance(value, str) else value or ()
+    if not isinstance(scopes, (list, tuple, set, frozenset)) or not all(
+        isinstance(scope, str) for scope in scopes
+    ):
+        raise InvalidToken
+    return frozenset(scopes)
+
+
+def _is_moment(value: Any) -> bool:
+    """Tell whether *value* is a NumericDate (RFC 7519 section 2), which may have a fraction."""
+    return (
+        isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT
+    )
