@@ -17,7 +17,7 @@ export default function VisitorsLayout({ children }: { children: ReactNode }) {
   }, [isLoading, isAuthenticated, router]);
 
   return (
-    <main className="grid min-h-dvh place-items-center bg-radial-[at_50%_0%] from-primary-soft to-60% to-background px-4 py-10">
+    <main className="grid min-h-dvh place-items-center bg-radial-[50rem_30rem_at_50%_0%] from-primary-soft to-background px-4 py-10">
       <div className="w-full max-w-sm">
         <div className="mb-8 text-center text-lg">
           <Logo />
