@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from playwright.sync_api import (
     Browser,
@@ -83,9 +83,9 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def visit(browser: Browser) -> Iterator[Visitor]:
-    """Give a test a fresh profile."""
-    with browser.new_context() as context:
+def visit(browser: Browser, **options: Any) -> Iterator[Visitor]:
+    """Give a test a fresh profile, with *options* of Playwright's for it."""
+    with browser.new_context(**options) as context:
         visitor = Visitor(context)
         _record(context, visitor.problems, visitor.answers)
         yield visitor

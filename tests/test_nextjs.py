@@ -1,0 +1,294 @@
+"""The Next.js example in a real browser, in front of two workers and PostgreSQL, in both modes.
+
+Lives are short: an access token of four seconds is replaced after two of them by a page that
+somebody looks at, and a refresh token that is used after a second is replaced by another.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from typing import get_args
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+import nextjs
+import servers
+from browsers import Visitor, chromium, visit
+from nextjs import ADMIN, PASSWORD, Mode, Site, fill_in, heading, sign_in
+
+ACCESS_TTL = 4
+REFRESH_TTL = 12
+LIVES = {
+    "JWT_ACCESS_TTL": str(ACCESS_TTL),
+    "JWT_REFRESH_TTL": str(REFRESH_TTL),
+    "JWT_REUSE_WINDOW": "1",
+}
+MODES: Sequence[Mode] = get_args(Mode)
+NPM = str(nextjs.ROOT / "scripts/node"), "npm"
+
+AXE = nextjs.EXAMPLE / "node_modules/axe-core/axe.min.js"
+TOKEN = re.compile(r"\beyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]{10,}")
+NOT_STATIC = re.compile(r"^(?!.*/_next/static/)")
+
+# Scripts that run in a page before its own.
+ASLEEP = "Object.defineProperty(document, 'visibilityState', {value: 'hidden'});"
+SLOW_CLOCK = """
+const start = Date.now(), now = Date.now;
+Date.now = () => Math.round(start + (now() - start) / 100);
+"""
+CLICK_ALL_AT = """
+([names, at]) => {
+  const find = name => document.querySelector(`[aria-label="${name}"]`);
+  const buttons = names.map(find);
+  setTimeout(() => buttons.forEach(button => button.click()),
+    at - performance.timeOrigin - performance.now());
+}
+"""
+SECRETS_AT_HAND = "[location.href, document.cookie, JSON.stringify({...sessionStorage})].join()"
+
+
+@pytest.fixture(scope="module")
+def sites(postgresql: servers.PostgreSQL) -> Iterator[dict[Mode, Site]]:
+    nextjs.build()
+    database = postgresql.url("asyncpg")
+    with ExitStack() as running:
+        yield {mode: running.enter_context(nextjs.serve(mode, database, **LIVES)) for mode in MODES}
+
+
+@pytest.fixture(params=MODES)
+def site(request: pytest.FixtureRequest, sites: dict[Mode, Site]) -> Site:
+    return sites[request.param]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def visitor(browser: Browser) -> Iterator[Visitor]:
+    with visit(browser) as visitor:
+        yield visitor
+
+
+@pytest.fixture
+def user(site: Site) -> nextjs.Credentials:
+    return site.create_user()
+
+
+@pytest.fixture
+def page(site: Site, visitor: Visitor, user: nextjs.Credentials) -> Page:
+    """The dashboard of a user who just signed in."""
+    page = visitor.context.new_page()
+    sign_in(page, site, user)
+    return page
+
+
+def create_project(page: Page, name: str) -> None:
+    """Fill in the form of the dashboard and wait until the project is there."""
+    page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_role("button", name="Create project").click()
+    expect(page.get_by_role("heading", name=name)).to_be_visible()
+
+
+def wait_for_refresh(page: Page, site: Site) -> None:
+    """Wait until the backend has answered one refresh more."""
+    before = len(site.passage.refreshes())
+    for _ in range(100):
+        if len(site.passage.refreshes()) > before:
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError("The page refreshes nothing.")
+
+
+def wait_for_expiry(page: Page) -> None:
+    """Wait until the access token is over."""
+    page.wait_for_timeout((ACCESS_TTL + 0.5) * 1000)
+
+
+def refused(status: int) -> str:
+    """Return the line that Chromium writes about an answer it takes for a failure."""
+    names = {401: "Unauthorized", 500: "Internal Server Error"}
+    line = "error: Failed to load resource: the server responded with a status of"
+    return f"{line} {status} ({names[status]})"
+
+
+def test_a_visitor_registers_and_comes_to_the_page_they_asked_for(
+    site: Site, visitor: Visitor
+) -> None:
+    page = visitor.open(f"{site.url}/account")
+
+    page.get_by_role("link", name="Create one").click()
+    expect(heading(page, "Create an account")).to_be_visible()
+    fill_in(page, {"email": f"{site.mode}@example.com", "password": PASSWORD})
+
+    expect(heading(page, "Account")).to_be_visible()
+    expect(page).to_have_url(f"{site.url}/account")
+    expect(page.get_by_text("This device")).to_be_visible()
+    assert visitor.problems == []
+
+
+def test_a_wrong_password_is_told_and_nobody_is_signed_in(
+    site: Site, visitor: Visitor, user: nextjs.Credentials
+) -> None:
+    page = visitor.open(f"{site.url}/login")
+
+    fill_in(page, {**user, "password": "wrong horse battery"})
+
+    expect(page.get_by_role("alert").filter(has_text="password")).to_be_focused()
+    page.goto(f"{site.url}/dashboard")
+    expect(heading(page, "Sign in")).to_be_visible()
+    assert visitor.problems == [refused(401)]
+
+
+def test_a_reload_keeps_the_user_and_what_they_made(page: Page, visitor: Visitor) -> None:
+    create_project(page, "Engine")
+
+    page.reload()
+
+    expect(page.get_by_role("heading", name="Engine")).to_be_visible()
+    assert visitor.problems == []
+
+
+def test_an_open_page_gets_new_tokens_before_the_old_ones_are_over(
+    site: Site, page: Page, visitor: Visitor
+) -> None:
+    for _ in range(2):
+        wait_for_refresh(page, site)
+    wait_for_expiry(page)
+    create_project(page, "Engine")
+
+    assert {*site.passage.refreshes()} == {200}
+    assert [answer for answer in visitor.answers if answer.status >= 400] == []
+    assert visitor.problems == []
+
+
+@pytest.mark.parametrize(
+    ("script", "refused_first"),
+    [(ASLEEP, 0), (SLOW_CLOCK, 8)],
+    ids=["page that slept", "page whose clock is slow"],
+)
+def test_eight_requests_of_two_tabs_at_expiry_make_one_refresh(
+    script: str, refused_first: int, site: Site, visitor: Visitor
+) -> None:
+    visitor.context.add_init_script(script)
+    buttons = [f"Lock: {site.create_user()['email']}" for _ in range(8)]
+    tabs = [visitor.context.new_page() for _ in range(2)]
+    sign_in(tabs[0], site, ADMIN, "/admin")
+    tabs[1].goto(f"{site.url}/admin")
+    for tab in tabs:
+        expect(tab.get_by_role("button", name=buttons[-1])).to_be_visible()
+    wait_for_expiry(tabs[0])
+    site.passage.answers.clear()
+
+    now = float(tabs[0].evaluate("performance.timeOrigin + performance.now()"))
+    for tab, names in zip(tabs, (buttons[:4], buttons[4:]), strict=True):
+        tab.evaluate(CLICK_ALL_AT, [names, now + 500])
+    for tab, names in zip(tabs, (buttons[:4], buttons[4:]), strict=True):
+        for name in names:
+            expect(tab.get_by_role("button", name=name.replace("Lock", "Unlock"))).to_be_visible()
+
+    locks = [answer.status for answer in site.passage.answers if answer.url.endswith("/disable")]
+    assert site.passage.refreshes() == [200]
+    assert sorted(locks) == [204] * 8 + [401] * refused_first
+    for tab in tabs:
+        tab.reload()
+        expect(heading(tab, "Users")).to_be_visible()
+    assert visitor.problems == [refused(401)] * refused_first
+
+
+def test_the_timers_of_two_tabs_make_one_refresh(site: Site, page: Page, visitor: Visitor) -> None:
+    other = visitor.open(page.url)
+    expect(heading(other, "Projects")).to_be_visible()
+    wait_for_refresh(page, site)
+    site.passage.answers.clear()
+
+    wait_for_refresh(page, site)
+    other.wait_for_timeout(1_000)
+
+    assert site.passage.refreshes() == [200]
+    assert visitor.problems == []
+
+
+def test_a_lost_refresh_answer_is_survived(site: Site, page: Page, visitor: Visitor) -> None:
+    wait_for_refresh(page, site)
+    site.passage.answers.clear()
+    site.passage.losing.append("/auth/refresh")
+
+    for _ in range(3):
+        wait_for_refresh(page, site)
+    create_project(page, "Engine")
+
+    assert site.passage.losing == []
+    assert {*site.passage.refreshes()} == {200}
+    assert visitor.problems == [refused(500)]
+
+
+def test_whose_refresh_token_is_over_signs_in_and_comes_back(
+    site: Site, browser: Browser, visitor: Visitor, user: nextjs.Credentials
+) -> None:
+    with visit(browser) as sleeper:
+        away, asleep = visitor.context.new_page(), sleeper.context.new_page()
+        asleep.add_init_script(ASLEEP)
+        for page in (away, asleep):
+            sign_in(page, site, user)
+        away.goto("about:blank")
+        away.wait_for_timeout((REFRESH_TTL + 1) * 1000)
+
+        away.goto(f"{site.url}/account?from=mail")
+        asleep.get_by_role("link", name="Account").click()
+
+        for page, path in ((away, "/account?from=mail"), (asleep, "/account")):
+            expect(heading(page, "Sign in")).to_be_visible()
+            fill_in(page, user)
+            expect(heading(page, "Account")).to_be_visible()
+            expect(page).to_have_url(site.url + path)
+        # A page that is open asks for new tokens, and so is refused once.
+        assert sleeper.problems == [refused(401)]
+    assert visitor.problems == ([] if site.mode == "cookie" else [refused(401)])
+
+
+def test_signing_out_in_one_tab_signs_the_other_out(
+    site: Site, page: Page, visitor: Visitor
+) -> None:
+    other = visitor.open(f"{site.url}/account")
+    expect(heading(other, "Account")).to_be_visible()
+
+    page.get_by_role("button", name="Sign out", exact=True).click()
+
+    for tab in (page, other):
+        expect(heading(tab, "Sign in")).to_be_visible()
+        expect(tab).to_have_url(f"{site.url}/login")
+    other.goto(f"{site.url}/account")
+    expect(heading(other, "Sign in")).to_be_visible()
+    assert visitor.problems == []
+
+
+def test_users_do_not_see_what_is_for_administrators(
+    site: Site, page: Page, visitor: Visitor
+) -> None:
+    page.goto(f"{site.url}/admin")
+
+    expect(page.get_by_text("This page is for administrators.")).to_be_visible()
+    expect(page.get_by_role("link", name="Users")).to_have_count(0)
+    assert [answer for answer in site.passage.answers if "admin" in answer.url] == []
+    assert visitor.problems == []
+
+
+def test_an_administrator_makes_another_one(
+    site: Site, browser: Browser, page: Page, visitor: Visitor, user: nextjs.Credentials
+) -> None:
+    with visit(browser) as administrator:
+        admin = administrator.context.new_page()
+        sign_in(admin, site, ADMIN, "/admin")
+        admin.get_by_role("button", name=f"Make administrator: {user['email']}").click()
+        expect(admin.get_by_role("button", name=f"Make user: {user['email']}")).to_be_visible()
+        assert administrator.problems == []
+
+    wait_for_refresh(page, site)
+    page.get_by_role("link", name="Users").click()
+
+    expect(page.get_by_role("button", name=f"Make user: {ADMIN['email']}")).to_be_visible()
+    assert visitor.problems == []
