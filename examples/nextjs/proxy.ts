@@ -13,12 +13,18 @@ export function proxy(request: NextRequest): NextResponse {
   const { pathname, search } = request.nextUrl;
   if (BACKEND_PATHS.test(pathname)) return forward(pathname + search);
   // Only a hint: the backend decides. A cookie that is no good is found out by the page, and
-  // without one nothing of a protected page is sent. In bearer mode the page alone can tell.
+  // without one no protected page is opened. In bearer mode the page alone can tell.
   const hasCookie = SESSION_COOKIES.some((name) => request.cookies.has(name));
-  if (!hasCookie && process.env.AUTH_MODE !== "bearer" && PROTECTED_PAGES.test(pathname)) {
+  const isGuarded = process.env.AUTH_MODE !== "bearer" && PROTECTED_PAGES.test(pathname);
+  if (isGuarded && !hasCookie && !isFetchedByPage(request)) {
     return NextResponse.redirect(new URL(loginPath(pathname + search), request.url));
   }
   return answerWithPolicy(request);
+}
+
+/** Next's router would keep a redirect, and follow it even after the sign-in. */
+function isFetchedByPage(request: NextRequest): boolean {
+  return request.headers.get("Sec-Fetch-Dest") === "empty";
 }
 
 /** Read at run time: rewrites in next.config.ts would keep the address of the build. */

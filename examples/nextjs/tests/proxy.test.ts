@@ -3,8 +3,8 @@ import { NextRequest } from "next/server";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { proxy } from "@/proxy";
 
-function visit(path: string, cookie?: string) {
-  const headers = cookie ? { cookie: `${cookie}=x` } : undefined;
+function visit(path: string, cookie?: string, more: Record<string, string> = {}) {
+  const headers = { ...(cookie && { cookie: `${cookie}=x` }), ...more };
   return proxy(new NextRequest(`http://localhost:3000${path}`, { headers }));
 }
 
@@ -35,6 +35,12 @@ describe("a protected page", () => {
 
   test.each(["__Host-access_token", "__Host-refresh_token"])("is shown with %s", (cookie) => {
     expect(visit("/account", cookie).headers.has("location")).toBe(false);
+  });
+
+  test("is not guarded where a page fetches it, whose router would keep the redirect", () => {
+    const response = visit("/account", undefined, { "Sec-Fetch-Dest": "empty" });
+
+    expect(response.headers.has("location")).toBe(false);
   });
 
   test("is guarded by the page alone where tokens are not in cookies", () => {
