@@ -227,7 +227,7 @@ export interface components {
        * Code
        * @enum {string}
        */
-      code: "body_too_large" | "busy" | "cross_site_request" | "email_taken" | "forbidden" | "insufficient_role" | "insufficient_scope" | "invalid_credentials" | "invalid_token" | "not_authenticated" | "not_json" | "not_owner" | "recent_login_required" | "refresh_reused" | "service_unavailable" | "session_expired" | "session_not_found" | "session_revoked" | "store_unavailable" | "token_expired" | "token_revoked" | "too_many_attempts" | "unauthorized" | "wrong_token_type";
+      code: "body_too_large" | "busy" | "cross_site_request" | "email_taken" | "forbidden" | "insufficient_role" | "insufficient_scope" | "invalid_credentials" | "invalid_token" | "keys_unavailable" | "not_authenticated" | "not_json" | "not_owner" | "recent_login_required" | "refresh_reused" | "service_unavailable" | "session_expired" | "session_not_found" | "session_revoked" | "store_unavailable" | "token_expired" | "token_revoked" | "too_many_attempts" | "unauthorized" | "wrong_token_type";
       /** Message */
       message: string;
     };
