@@ -5,6 +5,8 @@ Between Next.js and uvicorn stands a passage, which counts requests and loses an
 
 import hashlib
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -13,13 +15,14 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Literal
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, expect
 
 from browsers import Answer
 from live import ROOT, live_server
@@ -32,6 +35,15 @@ EXAMPLE = ROOT / "examples/nextjs"
 NODE = (str(ROOT / "scripts/node"), "node")
 NEXT = (*NODE, "node_modules/next/dist/bin/next")
 MADE_BY_TOOLS = {"node_modules", ".next", "next-env.d.ts", "tsconfig.tsbuildinfo"}
+
+PAGES = {
+    "/login": "Sign in",
+    "/register": "Create an account",
+    "/dashboard": "Projects",
+    "/account": "Account",
+    "/admin": "Users",
+}
+"""The pages and what their headings say."""
 
 PASSWORD = "correct horse battery"
 ADMIN = {"email": "admin@example.com", "password": PASSWORD}
@@ -80,7 +92,7 @@ class Site:
 @contextmanager
 def serve(mode: Mode, database: str, **environment: str) -> Iterator[Site]:
     """Serve the built example in *mode*, in front of two workers that share a *database*."""
-    environment |= {
+    backend_environment = {
         "DATABASE_URL": database,
         "ADMIN_EMAIL": ADMIN["email"],
         "ADMIN_PASSWORD": ADMIN["password"],
@@ -90,7 +102,7 @@ def serve(mode: Mode, database: str, **environment: str) -> Iterator[Site]:
         "UVICORN_LOG_LEVEL": "warning",
     }
     with (
-        live_server(app_dir=ROOT, **environment) as backend,
+        live_server(app_dir=ROOT, **backend_environment, **environment) as backend,
         open_passage(backend) as passage,
         start_next(AUTH_MODE=mode, BACKEND_URL=passage.url) as url,
     ):
@@ -106,6 +118,26 @@ def build() -> None:
     stamp.unlink(missing_ok=True)
     subprocess.run([*NEXT, "build"], cwd=EXAMPLE, env=_environment(), check=True)
     stamp.write_text(wanted)
+
+
+@contextmanager
+def start_npm(arguments: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Start one of the example's own commands, which tells *log* what it finds."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [ROOT / "scripts/node", "npm", *arguments.split()],
+            cwd=EXAMPLE,
+            env=_environment() | {"PYTHON": sys.executable},
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # the command is a child of npm's
+        process.wait()
 
 
 @contextmanager
@@ -189,6 +221,13 @@ def sign_in(page: Page, site: Site, credentials: Credentials, path: str = "/dash
 def heading(page: Page, name: str) -> Locator:
     """Find the heading that says which page this is."""
     return page.get_by_role("heading", name=name, exact=True, level=1)
+
+
+def wait_for_page(page: Page, title: str) -> None:
+    """Wait until the page that has *title* shows all it has."""
+    expect(page).to_have_title(re.compile(f"^({title} · )?Keyring$"))
+    expect(heading(page, title)).to_be_visible()
+    expect(page.get_by_text("Loading…")).to_have_count(0)
 
 
 def _hash_sources() -> str:
