@@ -1,0 +1,3 @@
+export { Account as default } from "./content";
+
+export const metadata = { title: "Account" };

@@ -1,0 +1,3 @@
+export { Users as default } from "./content";
+
+export const metadata = { title: "Users" };

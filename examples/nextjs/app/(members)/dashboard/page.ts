@@ -1,0 +1,3 @@
+export { Projects as default } from "./content";
+
+export const metadata = { title: "Projects" };

@@ -1,0 +1,3 @@
+export { Login as default } from "./content";
+
+export const metadata = { title: "Sign in" };

@@ -1,0 +1,3 @@
+export { Register as default } from "./content";
+
+export const metadata = { title: "Create an account" };

@@ -1,0 +1,1641 @@
+// Made by `npm run types` from the backend's OpenAPI. Do not edit.
+
+
+export interface paths {
+  "/auth/register": {
+    /**
+     * Register
+     * @description Make an account and sign it in.
+     */
+    post: operations["register_auth_register_post"];
+  };
+  "/auth/login": {
+    /**
+     * Login
+     * @description Sign in with e-mail and password.
+     */
+    post: operations["login_auth_login_post"];
+  };
+  "/auth/token": {
+    /**
+     * Token
+     * @description Sign in or refresh as an OAuth2 client does (RFC 6749 sections 4.3 and 6).
+     *
+     * Meant for OAuth2 client libraries and for the Authorize button of the API docs.
+     */
+    post: operations["jwt_auth_kit_token_auth_token_post"];
+  };
+  "/auth/refresh": {
+    /**
+     * Refresh
+     * @description Get a new access token, and the refresh token to use next time.
+     *
+     * Two requests with one refresh token, at the same moment or after a lost answer, get the
+     * same successor.
+     */
+    post: operations["refresh_auth_refresh_post"];
+  };
+  "/auth/logout": {
+    /**
+     * Logout
+     * @description End the session of the access token, of the refresh token, or of both.
+     *
+     * As in RFC 7009 section 2.2, a token that is not valid any more is no error.
+     */
+    post: operations["logout_auth_logout_post"];
+  };
+  "/auth/me": {
+    /**
+     * Me
+     * @description Show the caller's account.
+     */
+    get: operations["me_auth_me_get"];
+  };
+  "/auth/session": {
+    /**
+     * Show Session
+     * @description Tell who is signed in; nobody is no error, so a page can ask this first.
+     *
+     * It changes nothing: where the access token is over and the refresh token is not,
+     * ``expires_in`` is 0 and ``user`` null until the page has refreshed.
+     */
+    get: operations["show_session_auth_session_get"];
+  };
+  "/auth/password": {
+    /**
+     * Change Password
+     * @description Change the caller's password; every other session ends, this one goes on as a new one.
+     */
+    post: operations["change_password_auth_password_post"];
+  };
+  "/auth/logout-all": {
+    /**
+     * Logout All
+     * @description End all of the caller's sessions, this one included.
+     */
+    post: operations["logout_all_auth_logout_all_post"];
+  };
+  "/auth/sessions": {
+    /**
+     * List Sessions
+     * @description List the caller's live sessions, newest first: one for each device signed in.
+     */
+    get: operations["list_sessions_auth_sessions_get"];
+    /**
+     * End Other Sessions
+     * @description End all of the caller's sessions but this one.
+     */
+    delete: operations["end_other_sessions_auth_sessions_delete"];
+  };
+  "/auth/sessions/{session_id}": {
+    /**
+     * End Session
+     * @description End one of the caller's sessions, on a lost phone for example.
+     */
+    delete: operations["end_session_auth_sessions__session_id__delete"];
+  };
+  "/api/projects": {
+    /**
+     * List Projects
+     * @description List the caller's projects, oldest first.
+     */
+    get: operations["list_projects_api_projects_get"];
+    /**
+     * Create Project
+     * @description Make a project of the caller's own.
+     */
+    post: operations["create_project_api_projects_post"];
+  };
+  "/api/projects/{project_id}": {
+    /**
+     * Get Project
+     * @description Show a project.
+     */
+    get: operations["get_project_api_projects__project_id__get"];
+    /**
+     * Update Project
+     * @description Replace the name and the description.
+     */
+    put: operations["update_project_api_projects__project_id__put"];
+    /**
+     * Delete Project
+     * @description Delete a project.
+     */
+    delete: operations["delete_project_api_projects__project_id__delete"];
+  };
+  "/api/{user_id}/tasks": {
+    /**
+     * List Tasks
+     * @description List the caller's tasks, oldest first.
+     */
+    get: operations["list_tasks_api__user_id__tasks_get"];
+    /**
+     * Create Task
+     * @description Make a task.
+     */
+    post: operations["create_task_api__user_id__tasks_post"];
+  };
+  "/api/{user_id}/tasks/{task_id}": {
+    /**
+     * Get Task
+     * @description Show a task.
+     */
+    get: operations["get_task_api__user_id__tasks__task_id__get"];
+    /**
+     * Delete Task
+     * @description Delete a task.
+     */
+    delete: operations["delete_task_api__user_id__tasks__task_id__delete"];
+  };
+  "/api/{user_id}/tasks/{task_id}/complete": {
+    /**
+     * Complete Task
+     * @description Mark a task as done; done twice, it stays done.
+     */
+    patch: operations["complete_task_api__user_id__tasks__task_id__complete_patch"];
+  };
+  "/api/admin/users": {
+    /**
+     * List Users
+     * @description List all users, oldest first.
+     */
+    get: operations["list_users_api_admin_users_get"];
+  };
+  "/api/admin/users/{user_id}": {
+    /**
+     * Change Role
+     * @description Make a user an administrator, or an administrator a user.
+     */
+    patch: operations["change_role_api_admin_users__user_id__patch"];
+  };
+  "/api/admin/users/{user_id}/disable": {
+    /**
+     * Disable User
+     * @description Lock an account and end its sessions.
+     */
+    post: operations["disable_user_api_admin_users__user_id__disable_post"];
+  };
+  "/api/admin/users/{user_id}/enable": {
+    /**
+     * Enable User
+     * @description Let a user sign in again.
+     */
+    post: operations["enable_user_api_admin_users__user_id__enable_post"];
+  };
+  "/health": {
+    /**
+     * Health
+     * @description Answer that the application runs.
+     */
+    get: operations["health_health_get"];
+  };
+}
+
+export type webhooks = Record<string, never>;
+
+export interface components {
+  schemas: {
+    /**
+     * Account
+     * @description A user, as administrators see one.
+     */
+    Account: {
+      /** User Id */
+      user_id: string;
+      /** Email */
+      email: string;
+      /** Display Name */
+      display_name: string;
+      /** Role */
+      role: string;
+      /** Is Active */
+      is_active: boolean;
+    };
+    /**
+     * AuthErrorBody
+     * @description Body of every AuthError.
+     */
+    AuthErrorBody: {
+      detail: components["schemas"]["AuthErrorDetail"];
+    };
+    /**
+     * AuthErrorDetail
+     * @description What went wrong: a stable code for programs, a sentence for people.
+     */
+    AuthErrorDetail: {
+      /**
+       * Code
+       * @enum {string}
+       */
+      code: "body_too_large" | "busy" | "cross_site_request" | "email_taken" | "forbidden" | "insufficient_role" | "insufficient_scope" | "invalid_credentials" | "invalid_token" | "not_authenticated" | "not_json" | "not_owner" | "recent_login_required" | "refresh_reused" | "service_unavailable" | "session_expired" | "session_not_found" | "session_revoked" | "store_unavailable" | "token_expired" | "token_revoked" | "too_many_attempts" | "unauthorized" | "wrong_token_type";
+      /** Message */
+      message: string;
+    };
+    /** HTTPValidationError */
+    HTTPValidationError: {
+      /** Detail */
+      detail?: components["schemas"]["ValidationError"][];
+    };
+    /**
+     * Health
+     * @description A sign of life.
+     */
+    Health: {
+      /**
+       * Status
+       * @default ok
+       * @constant
+       */
+      status?: "ok";
+    };
+    /**
+     * LoginBody
+     * @description Who signs in.
+     */
+    LoginBody: {
+      /** Email */
+      email: string;
+      /**
+       * Password
+       * Format: password
+       */
+      password: string;
+    };
+    /**
+     * NoTextBody
+     * @description Body of FastAPI's answer to bytes that are no text.
+     */
+    NoTextBody: {
+      /** Detail */
+      detail: string;
+    };
+    /**
+     * NotFoundBody
+     * @description Body of every NotFound.
+     */
+    NotFoundBody: {
+      /**
+       * Detail
+       * @constant
+       */
+      detail: "Not found";
+    };
+    /**
+     * OAuthError
+     * @description Refusal of the token endpoint (RFC 6749 section 5.2).
+     */
+    OAuthError: {
+      /**
+       * Error
+       * @enum {string}
+       */
+      error: "invalid_request" | "invalid_grant" | "unsupported_grant_type";
+      /** Error Description */
+      error_description: string;
+    };
+    /**
+     * PasswordBody
+     * @description A change of password.
+     */
+    PasswordBody: {
+      /**
+       * Current Password
+       * Format: password
+       */
+      current_password: string;
+      /**
+       * New Password
+       * Format: password
+       */
+      new_password: string;
+    };
+    /**
+     * Profile
+     * @description The account of the caller, as it is now.
+     */
+    Profile: {
+      /** User Id */
+      user_id: string;
+      /** Email */
+      email: string;
+      /** Display Name */
+      display_name: string | null;
+      /** Role */
+      role: string;
+    };
+    /**
+     * ProjectBody
+     * @description What the owner may choose.
+     */
+    ProjectBody: {
+      /** Name */
+      name: string;
+      /**
+       * Description
+       * @default
+       */
+      description?: string;
+    };
+    /**
+     * ProjectView
+     * @description What the owner sees.
+     */
+    ProjectView: {
+      /** Id */
+      id: number;
+      /** Name */
+      name: string;
+      /** Description */
+      description: string;
+    };
+    /**
+     * RefreshBody
+     * @description The refresh token, where the client keeps it.
+     */
+    RefreshBody: {
+      /** Refresh Token */
+      refresh_token?: string | null;
+    };
+    /**
+     * RegisterBody
+     * @description A new account. Anything else in the body, a role for example, is ignored.
+     */
+    RegisterBody: {
+      /**
+       * Email
+       * Format: email
+       */
+      email: string;
+      /**
+       * Password
+       * Format: password
+       */
+      password: string;
+      /**
+       * Display Name
+       * @description By default the part of the address before the @.
+       */
+      display_name?: string | null;
+    };
+    /**
+     * RoleBody
+     * @description The new role.
+     */
+    RoleBody: {
+      /**
+       * Role
+       * @enum {string}
+       */
+      role: "user" | "admin";
+    };
+    /**
+     * SessionBody
+     * @description Who is signed in, if anybody.
+     */
+    SessionBody: {
+      user: components["schemas"]["Profile"] | null;
+      /**
+       * Expires In
+       * @description Seconds the access token still lives. 0: refresh first. null: sign in.
+       */
+      expires_in: number | null;
+    };
+    /**
+     * SessionInfo
+     * @description A device that is signed in.
+     */
+    SessionInfo: {
+      /** Id */
+      id: string;
+      /** Ip */
+      ip: string | null;
+      /** User Agent */
+      user_agent: string | null;
+      /**
+       * Created At
+       * Format: date-time
+       */
+      created_at: string;
+      /**
+       * Last Seen At
+       * Format: date-time
+       * @description Moved when a token is refreshed or first used.
+       */
+      last_seen_at: string;
+      /**
+       * Expires At
+       * Format: date-time
+       * @description When it ends unless it is refreshed.
+       */
+      expires_at: string;
+      /**
+       * Current
+       * @description Whether it is the one that asks.
+       */
+      current: boolean;
+    };
+    /**
+     * SignedInBody
+     * @description The user and the tokens of a session; where cookies carry the tokens, they are left out.
+     */
+    SignedInBody: {
+      /** User Id */
+      user_id: string;
+      /** Email */
+      email: string;
+      /** Display Name */
+      display_name: string | null;
+      /** Role */
+      role: string;
+      /**
+       * Expires In
+       * @description Life of the access token in seconds.
+       */
+      expires_in: number;
+      /**
+       * Access Token
+       * @default
+       */
+      access_token?: string;
+      /**
+       * Refresh Token
+       * @default
+       */
+      refresh_token?: string;
+      /**
+       * Token Type
+       * @default bearer
+       * @constant
+       */
+      token_type?: "bearer";
+    };
+    /**
+     * TaskBody
+     * @description What the owner may choose.
+     */
+    TaskBody: {
+      /** Title */
+      title: string;
+    };
+    /**
+     * TaskView
+     * @description What the owner sees.
+     */
+    TaskView: {
+      /** Id */
+      id: number;
+      /** Title */
+      title: string;
+      /** Completed */
+      completed: boolean;
+    };
+    /**
+     * TokenBody
+     * @description Answer of the token endpoint (RFC 6749 section 5.1).
+     */
+    TokenBody: {
+      /** Access Token */
+      access_token: string;
+      /** Refresh Token */
+      refresh_token: string;
+      /**
+       * Token Type
+       * @constant
+       */
+      token_type: "bearer";
+      /** Expires In */
+      expires_in: number;
+      /**
+       * Scope
+       * @description What was granted; left out where nobody asked and none is.
+       * @default
+       */
+      scope?: string;
+    };
+    /** ValidationError */
+    ValidationError: {
+      /** Location */
+      loc: (string | number)[];
+      /** Message */
+      msg: string;
+      /** Error Type */
+      type: string;
+      /** Input */
+      input?: unknown;
+      /** Context */
+      ctx?: Record<string, never>;
+    };
+  };
+  responses: never;
+  parameters: never;
+  requestBodies: never;
+  headers: never;
+  pathItems: never;
+}
+
+export type $defs = Record<string, never>;
+
+export type external = Record<string, never>;
+
+export interface operations {
+
+  /**
+   * Register
+   * @description Make an account and sign it in.
+   */
+  register_auth_register_post: {
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["RegisterBody"];
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      201: {
+        content: {
+          "application/json": components["schemas"]["SignedInBody"];
+        };
+      };
+      /** @description This e-mail address is already registered */
+      409: {
+        headers: {
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description The body is too large */
+      413: {
+        headers: {
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description Send JSON, with Content-Type: application/json */
+      415: {
+        headers: {
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description Validation Error */
+      422: {
+        content: {
+          "application/json": components["schemas"]["HTTPValidationError"];
+        };
+      };
+      /** @description Too many sign-ins at once, try again */
+      503: {
+        headers: {
+          "Retry-After"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+    };
+  };
+  /**
+   * Login
+   * @description Sign in with e-mail and password.
+   */
+  login_auth_login_post: {
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["LoginBody"];
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      200: {
+        content: {
+          "application/json": components["schemas"]["SignedInBody"];
+        };
+      };
+      /** @description Incorrect e-mail or password */
+      401: {
+        headers: {
+          "WWW-Authenticate"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description The body is too large */
+      413: {
+        headers: {
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description Send JSON, with Content-Type: application/json */
+      415: {
+        headers: {
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description Validation Error */
+      422: {
+        content: {
+          "application/json": components["schemas"]["HTTPValidationError"];
+        };
+      };
+      /** @description Too many attempts, try again later */
+      429: {
+        headers: {
+          "Retry-After"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description Too many sign-ins at once, try again */
+      503: {
+        headers: {
+          "Retry-After"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+    };
+  };
+  /**
+   * Token
+   * @description Sign in or refresh as an OAuth2 client does (RFC 6749 sections 4.3 and 6).
+   *
+   * Meant for OAuth2 client libraries and for the Authorize button of the API docs.
+   */
+  jwt_auth_kit_token_auth_token_post: {
+    requestBody: {
+      content: {
+        "application/x-www-form-urlencoded": {
+          /**
+           * Grant Type
+           * @enum {string}
+           */
+          grant_type: "password" | "refresh_token";
+          /** Username */
+          username?: string | null;
+          /**
+           * Password
+           * Format: password
+           */
+          password?: string | null;
+          /** Refresh Token */
+          refresh_token?: string | null;
+          /** Scope */
+          scope?: string | null;
+          /** Client Id */
+          client_id?: string | null;
+          /**
+           * Client Secret
+           * Format: password
+           */
+          client_secret?: string | null;
+        };
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      200: {
+        content: {
+          "application/json": components["schemas"]["TokenBody"];
+        };
+      };
+      /** @description Refused */
+      400: {
+        content: {
+          "application/json": components["schemas"]["OAuthError"];
+        };
+      };
+      /** @description Requests from other web sites are not accepted */
+      403: {
+        headers: {
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description The body is too large */
+      413: {
+        headers: {
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description Too many attempts, try again later */
+      429: {
+        headers: {
+          "Retry-After"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description Too many sign-ins at once, try again */
+      503: {
+        headers: {
+          "Retry-After"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+    };
+  };
+  /**
+   * Refresh
+   * @description Get a new access token, and the refresh token to use next time.
+   *
+   * Two requests with one refresh token, at the same moment or after a lost answer, get the
+   * same successor.
+   */
+  refresh_auth_refresh_post: {
+    requestBody?: {
+      content: {
+        "application/json": components["schemas"]["RefreshBody"] | null;
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      200: {
+        content: {
+          "application/json": components["schemas"]["SignedInBody"];
+        };
+      };
+      /** @description Not authenticated */
+      401: {
+        headers: {
+          "WWW-Authenticate"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description The body is too large */
+      413: {
+        headers: {
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description Send JSON, with Content-Type: application/json */
+      415: {
+        headers: {
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description Validation Error */
+      422: {
+        content: {
+          "application/json": components["schemas"]["HTTPValidationError"];
+        };
+      };
+      /** @description The session store is unavailable, try again */
+      503: {
+        headers: {
+          "Retry-After"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+    };
+  };
+  /**
+   * Logout
+   * @description End the session of the access token, of the refresh token, or of both.
+   *
+   * As in RFC 7009 section 2.2, a token that is not valid any more is no error.
+   */
+  logout_auth_logout_post: {
+    requestBody?: {
+      content: {
+        "application/json": components["schemas"]["RefreshBody"] | null;
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      204: {
+        content: never;
+      };
+      /** @description Not authenticated */
+      401: {
+        headers: {
+          "WWW-Authenticate"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description The body is too large */
+      413: {
+        headers: {
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description Send JSON, with Content-Type: application/json */
+      415: {
+        headers: {
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description Validation Error */
+      422: {
+        content: {
+          "application/json": components["schemas"]["HTTPValidationError"];
+        };
+      };
+      /** @description The session store is unavailable, try again */
+      503: {
+        headers: {
+          "Retry-After"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+    };
+  };
+  /**
+   * Me
+   * @description Show the caller's account.
+   */
+  me_auth_me_get: {
+    responses: {
+      /** @description Successful Response */
+      200: {
+        content: {
+          "application/json": components["schemas"]["Profile"];
+        };
+      };
+      /** @description Not authenticated */
+      401: {
+        headers: {
+          "WWW-Authenticate"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description The session store is unavailable, try again */
+      503: {
+        headers: {
+          "Retry-After"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+    };
+  };
+  /**
+   * Show Session
+   * @description Tell who is signed in; nobody is no error, so a page can ask this first.
+   *
+   * It changes nothing: where the access token is over and the refresh token is not,
+   * ``expires_in`` is 0 and ``user`` null until the page has refreshed.
+   */
+  show_session_auth_session_get: {
+    responses: {
+      /** @description Successful Response */
+      200: {
+        content: {
+          "application/json": components["schemas"]["SessionBody"];
+        };
+      };
+      /** @description The session store is unavailable, try again */
+      503: {
+        headers: {
+          "Retry-After"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+    };
+  };
+  /**
+   * Change Password
+   * @description Change the caller's password; every other session ends, this one goes on as a new one.
+   */
+  change_password_auth_password_post: {
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["PasswordBody"];
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      200: {
+        content: {
+          "application/json": components["schemas"]["SignedInBody"];
+        };
+      };
+      /** @description Not authenticated */
+      401: {
+        headers: {
+          "WWW-Authenticate"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description The body is too large */
+      413: {
+        headers: {
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description Send JSON, with Content-Type: application/json */
+      415: {
+        headers: {
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description Validation Error */
+      422: {
+        content: {
+          "application/json": components["schemas"]["HTTPValidationError"];
+        };
+      };
+      /** @description Too many attempts, try again later */
+      429: {
+        headers: {
+          "Retry-After"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description Too many sign-ins at once, try again */
+      503: {
+        headers: {
+          "Retry-After"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+    };
+  };
+  /**
+   * Logout All
+   * @description End all of the caller's sessions, this one included.
+   */
+  logout_all_auth_logout_all_post: {
+    responses: {
+      /** @description Successful Response */
+      204: {
+        content: never;
+      };
+      /** @description Not authenticated */
+      401: {
+        headers: {
+          "WWW-Authenticate"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description The session store is unavailable, try again */
+      503: {
+        headers: {
+          "Retry-After"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+    };
+  };
+  /**
+   * List Sessions
+   * @description List the caller's live sessions, newest first: one for each device signed in.
+   */
+  list_sessions_auth_sessions_get: {
+    responses: {
+      /** @description Successful Response */
+      200: {
+        content: {
+          "application/json": components["schemas"]["SessionInfo"][];
+        };
+      };
+      /** @description Not authenticated */
+      401: {
+        headers: {
+          "WWW-Authenticate"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description The session store is unavailable, try again */
+      503: {
+        headers: {
+          "Retry-After"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+    };
+  };
+  /**
+   * End Other Sessions
+   * @description End all of the caller's sessions but this one.
+   */
+  end_other_sessions_auth_sessions_delete: {
+    responses: {
+      /** @description Successful Response */
+      204: {
+        content: never;
+      };
+      /** @description Not authenticated */
+      401: {
+        headers: {
+          "WWW-Authenticate"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description The session store is unavailable, try again */
+      503: {
+        headers: {
+          "Retry-After"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+    };
+  };
+  /**
+   * End Session
+   * @description End one of the caller's sessions, on a lost phone for example.
+   */
+  end_session_auth_sessions__session_id__delete: {
+    parameters: {
+      path: {
+        session_id: string;
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      204: {
+        content: never;
+      };
+      /** @description Not authenticated */
+      401: {
+        headers: {
+          "WWW-Authenticate"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description There is no such session */
+      404: {
+        headers: {
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description Validation Error */
+      422: {
+        content: {
+          "application/json": components["schemas"]["HTTPValidationError"];
+        };
+      };
+      /** @description The session store is unavailable, try again */
+      503: {
+        headers: {
+          "Retry-After"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+    };
+  };
+  /**
+   * List Projects
+   * @description List the caller's projects, oldest first.
+   */
+  list_projects_api_projects_get: {
+    responses: {
+      /** @description Successful Response */
+      200: {
+        content: {
+          "application/json": components["schemas"]["ProjectView"][];
+        };
+      };
+    };
+  };
+  /**
+   * Create Project
+   * @description Make a project of the caller's own.
+   */
+  create_project_api_projects_post: {
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["ProjectBody"];
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      201: {
+        content: {
+          "application/json": components["schemas"]["ProjectView"];
+        };
+      };
+      /** @description Bad Request */
+      400: {
+        content: {
+          "application/json": components["schemas"]["NoTextBody"];
+        };
+      };
+      /** @description Validation Error */
+      422: {
+        content: {
+          "application/json": components["schemas"]["HTTPValidationError"];
+        };
+      };
+    };
+  };
+  /**
+   * Get Project
+   * @description Show a project.
+   */
+  get_project_api_projects__project_id__get: {
+    parameters: {
+      path: {
+        project_id: number;
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      200: {
+        content: {
+          "application/json": components["schemas"]["ProjectView"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        content: {
+          "application/json": components["schemas"]["NotFoundBody"];
+        };
+      };
+      /** @description Validation Error */
+      422: {
+        content: {
+          "application/json": components["schemas"]["HTTPValidationError"];
+        };
+      };
+    };
+  };
+  /**
+   * Update Project
+   * @description Replace the name and the description.
+   */
+  update_project_api_projects__project_id__put: {
+    parameters: {
+      path: {
+        project_id: number;
+      };
+    };
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["ProjectBody"];
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      200: {
+        content: {
+          "application/json": components["schemas"]["ProjectView"];
+        };
+      };
+      /** @description Bad Request */
+      400: {
+        content: {
+          "application/json": components["schemas"]["NoTextBody"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        content: {
+          "application/json": components["schemas"]["NotFoundBody"];
+        };
+      };
+      /** @description Validation Error */
+      422: {
+        content: {
+          "application/json": components["schemas"]["HTTPValidationError"];
+        };
+      };
+    };
+  };
+  /**
+   * Delete Project
+   * @description Delete a project.
+   */
+  delete_project_api_projects__project_id__delete: {
+    parameters: {
+      path: {
+        project_id: number;
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      204: {
+        content: never;
+      };
+      /** @description Not Found */
+      404: {
+        content: {
+          "application/json": components["schemas"]["NotFoundBody"];
+        };
+      };
+      /** @description Validation Error */
+      422: {
+        content: {
+          "application/json": components["schemas"]["HTTPValidationError"];
+        };
+      };
+    };
+  };
+  /**
+   * List Tasks
+   * @description List the caller's tasks, oldest first.
+   */
+  list_tasks_api__user_id__tasks_get: {
+    parameters: {
+      path: {
+        user_id: string;
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      200: {
+        content: {
+          "application/json": components["schemas"]["TaskView"][];
+        };
+      };
+      /** @description This belongs to another user */
+      403: {
+        headers: {
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description Validation Error */
+      422: {
+        content: {
+          "application/json": components["schemas"]["HTTPValidationError"];
+        };
+      };
+    };
+  };
+  /**
+   * Create Task
+   * @description Make a task.
+   */
+  create_task_api__user_id__tasks_post: {
+    parameters: {
+      path: {
+        user_id: string;
+      };
+    };
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["TaskBody"];
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      201: {
+        content: {
+          "application/json": components["schemas"]["TaskView"];
+        };
+      };
+      /** @description Bad Request */
+      400: {
+        content: {
+          "application/json": components["schemas"]["NoTextBody"];
+        };
+      };
+      /** @description This belongs to another user */
+      403: {
+        headers: {
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description Validation Error */
+      422: {
+        content: {
+          "application/json": components["schemas"]["HTTPValidationError"];
+        };
+      };
+    };
+  };
+  /**
+   * Get Task
+   * @description Show a task.
+   */
+  get_task_api__user_id__tasks__task_id__get: {
+    parameters: {
+      path: {
+        user_id: string;
+        task_id: number;
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      200: {
+        content: {
+          "application/json": components["schemas"]["TaskView"];
+        };
+      };
+      /** @description This belongs to another user */
+      403: {
+        headers: {
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        content: {
+          "application/json": components["schemas"]["NotFoundBody"];
+        };
+      };
+      /** @description Validation Error */
+      422: {
+        content: {
+          "application/json": components["schemas"]["HTTPValidationError"];
+        };
+      };
+    };
+  };
+  /**
+   * Delete Task
+   * @description Delete a task.
+   */
+  delete_task_api__user_id__tasks__task_id__delete: {
+    parameters: {
+      path: {
+        user_id: string;
+        task_id: number;
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      204: {
+        content: never;
+      };
+      /** @description This belongs to another user */
+      403: {
+        headers: {
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        content: {
+          "application/json": components["schemas"]["NotFoundBody"];
+        };
+      };
+      /** @description Validation Error */
+      422: {
+        content: {
+          "application/json": components["schemas"]["HTTPValidationError"];
+        };
+      };
+    };
+  };
+  /**
+   * Complete Task
+   * @description Mark a task as done; done twice, it stays done.
+   */
+  complete_task_api__user_id__tasks__task_id__complete_patch: {
+    parameters: {
+      path: {
+        user_id: string;
+        task_id: number;
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      200: {
+        content: {
+          "application/json": components["schemas"]["TaskView"];
+        };
+      };
+      /** @description This belongs to another user */
+      403: {
+        headers: {
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        content: {
+          "application/json": components["schemas"]["NotFoundBody"];
+        };
+      };
+      /** @description Validation Error */
+      422: {
+        content: {
+          "application/json": components["schemas"]["HTTPValidationError"];
+        };
+      };
+    };
+  };
+  /**
+   * List Users
+   * @description List all users, oldest first.
+   */
+  list_users_api_admin_users_get: {
+    responses: {
+      /** @description Successful Response */
+      200: {
+        content: {
+          "application/json": components["schemas"]["Account"][];
+        };
+      };
+      /** @description Your role does not allow this */
+      403: {
+        headers: {
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+    };
+  };
+  /**
+   * Change Role
+   * @description Make a user an administrator, or an administrator a user.
+   */
+  change_role_api_admin_users__user_id__patch: {
+    parameters: {
+      path: {
+        user_id: string;
+      };
+    };
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["RoleBody"];
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      204: {
+        content: never;
+      };
+      /** @description Bad Request */
+      400: {
+        content: {
+          "application/json": components["schemas"]["NoTextBody"];
+        };
+      };
+      /** @description Your role does not allow this */
+      403: {
+        headers: {
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        content: {
+          "application/json": components["schemas"]["NotFoundBody"];
+        };
+      };
+      /** @description Validation Error */
+      422: {
+        content: {
+          "application/json": components["schemas"]["HTTPValidationError"];
+        };
+      };
+    };
+  };
+  /**
+   * Disable User
+   * @description Lock an account and end its sessions.
+   */
+  disable_user_api_admin_users__user_id__disable_post: {
+    parameters: {
+      path: {
+        user_id: string;
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      204: {
+        content: never;
+      };
+      /** @description Your role does not allow this */
+      403: {
+        headers: {
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        content: {
+          "application/json": components["schemas"]["NotFoundBody"];
+        };
+      };
+      /** @description Validation Error */
+      422: {
+        content: {
+          "application/json": components["schemas"]["HTTPValidationError"];
+        };
+      };
+    };
+  };
+  /**
+   * Enable User
+   * @description Let a user sign in again.
+   */
+  enable_user_api_admin_users__user_id__enable_post: {
+    parameters: {
+      path: {
+        user_id: string;
+      };
+    };
+    responses: {
+      /** @description Successful Response */
+      204: {
+        content: never;
+      };
+      /** @description Your role does not allow this */
+      403: {
+        headers: {
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description Not Found */
+      404: {
+        content: {
+          "application/json": components["schemas"]["NotFoundBody"];
+        };
+      };
+      /** @description Validation Error */
+      422: {
+        content: {
+          "application/json": components["schemas"]["HTTPValidationError"];
+        };
+      };
+    };
+  };
+  /**
+   * Health
+   * @description Answer that the application runs.
+   */
+  health_health_get: {
+    responses: {
+      /** @description Successful Response */
+      200: {
+        content: {
+          "application/json": components["schemas"]["Health"];
+        };
+      };
+    };
+  };
+}
