@@ -57,7 +57,9 @@ from jwt_auth_kit import (
     PasswordPolicy,
     RingKey,
     SignedIn,
+    TokenFormat,
     TokenPair,
+    TokenVerifier,
     Transport,
     UserDep,
     accept_while_signed_in,
@@ -67,6 +69,7 @@ from jwt_auth_kit import (
 )
 from jwt_auth_kit.bodies import LoginBody, PasswordBody, RefreshBody, RegisterBody, SignedInBody
 from jwt_auth_kit.dependencies import Credential
+from jwt_auth_kit.jws import SignedToken
 from jwt_auth_kit.oauth_form import TokenBody, TokenForm
 from jwt_auth_kit.stores.redis import RedisTokenStore
 from jwt_auth_kit.stores.sqlalchemy import (
@@ -528,8 +531,10 @@ async def make_one_of_each(secrets: Secrets) -> list[Any]:
     profile = {"user_id": "1", "email": EMAIL, "display_name": None, "role": "user"}
     password_hash = signed_in.user.password_hash
     new_user = NewUser(email=EMAIL, display_name="Ada", password_hash=password_hash)
+    verifier = TokenVerifier(keys=KeyRing(key), issuer="auth", audience="shop")
     return [
         *(key, KeyRing(key), settings, kit, kit.jwt, kit.passwords, kit.audit),
+        *(verifier, TokenFormat(), SignedToken.parse(tokens.access_token)),
         *(users, store, events, signed_in, signed_in.user, tokens, user, stored, stored.session),
         *(Argon2Hasher(), PasslibHasher(), PasswordPolicy(), Client(), *events, new_user),
         *(BearerTransport(), CookieTransport(), LoginThrottle(), LoginThrottle(REDIS)),

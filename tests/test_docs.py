@@ -233,11 +233,13 @@ class Block:
 
 
 def read_blocks(page: Path) -> Iterator[Block]:
-    """Read the fenced blocks of a page."""
-    above = ""
-    for fence in FENCE.finditer(page.read_text()):
+    """Read the fenced blocks of a page; below a new heading a block is nothing's output."""
+    text, above, end = page.read_text(), "", 0
+    for fence in FENCE.finditer(text):
+        if re.search(r"^#+ ", text[end : fence.start()], re.M):
+            above = ""
         yield Block(fence["kind"].strip(), fence["text"], above)
-        above = fence["kind"].strip()
+        above, end = fence["kind"].strip(), fence.end()
 
 
 def start_servers(page: Path, running: ExitStack) -> dict[str, str]:

@@ -161,6 +161,12 @@ class TestWhatIsShown:
 
         assert [jwk["kid"] for jwk in client_with(ring).get(PATH).json()["keys"]] == [NEW.id]
 
+    def test_where_all_are_revoked_the_set_is_empty(self) -> None:
+        revoked = RingKey(key=OLD, activate_at=ALWAYS, revoked_at=hours_from_now(-1))
+        client = client_with(ring_of(revoked, RingKey(key=KEYS["HS256"], activate_at=ALWAYS)))
+
+        assert client.get(PATH).json() == {"keys": []}
+
     @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
     def test_a_symmetric_ring_has_nothing_to_show(self, algorithm: AlgorithmName) -> None:
         answer = client_with(KeyRing(KEYS[algorithm])).get(PATH)

@@ -347,6 +347,20 @@ class TestRevocation:
             with pytest.raises(InvalidToken):
                 await kit.recheck(each)
 
+    async def test_another_key_of_the_same_name_ends_what_the_first_one_signed(self) -> None:
+        stolen, fresh = (Key("1", "EdDSA", Key.generate("EdDSA").material) for _ in range(2))
+        shelf = Shelf([always(stolen)])
+        kit = make_kit(keys=KeyRing.from_source(shelf, interval=AT_ONCE))
+        token = (await kit.register(EMAIL, PASSWORD)).tokens.access_token
+        user = await kit.authenticate(token)
+
+        shelf.put(always(fresh))
+
+        with pytest.raises(InvalidToken):
+            await kit.authenticate(token)
+        with pytest.raises(InvalidToken):
+            await kit.recheck(user)
+
     async def test_a_session_goes_on_only_with_a_key_that_is_good(self) -> None:
         shelf = Shelf([always(OLD)])
         clock = Clock()

@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -38,6 +39,7 @@ PRIVATE = Key.generate("ES256")
 KEY, OTHER = (Key.from_jwk(key.public_jwk()) for key in (Key.generate("EdDSA"), PRIVATE))
 TIMEOUT = timedelta(seconds=0.5)
 SOON = timedelta(seconds=0.2)
+SAME_ID = {"kid": KEY.id}
 GOOD = json.dumps({"keys": [KEY.public_jwk()]}).encode()
 
 
@@ -91,12 +93,27 @@ class TestWhenTheyAreRead:
             await asyncio.sleep(SOON.total_seconds())
             assert await keys.get(KEY.id) is None
 
+    @pytest.mark.parametrize(
+        "jwks", [[], [1, "a", {}, {"kty": "EC", "crv": "P-521"}]], ids=["none", "none of use"]
+    )
+    async def test_an_issuer_may_withdraw_all_its_keys(self, jwks: list[Any]) -> None:
+        async with publishing(key_set(KEY)) as publisher:
+            keys = RemoteKeys(publisher.url, max_age=timedelta(0))
+            assert await keys.get(KEY.id) == KEY
+            publisher.answer = document({"keys": jwks})
+
+            assert await keys.get(KEY.id) is None
+
+    async def test_a_key_that_is_there_twice_is_one(self) -> None:
+        async with publishing(key_set(KEY, KEY)) as publisher:
+            assert await RemoteKeys(publisher.url).get(KEY.id) == KEY
+
     async def test_a_new_key_is_found_when_a_token_names_it(self) -> None:
         async with publishing(key_set(KEY, cache_control="max-age=600")) as publisher:
             keys = RemoteKeys(publisher.url)
             assert await keys.get(KEY.id) == KEY
             publisher.answer = key_set(OTHER)
-            keys._looked_at -= 6
+            keys._looked_at -= 1
 
             assert await keys.get(OTHER.id) == OTHER
             assert publisher.requests == 2
@@ -148,13 +165,40 @@ class TestWhenTheyAreRead:
 
             assert publisher.requests == 1 + reads_again
 
+    @pytest.mark.parametrize(
+        ("headers", "age"),
+        [
+            ([], 3600),
+            (["Cache-Control: max-age=1800"], 1800),
+            (["Cache-Control: max-age=1800", "Age: 1000"], 800),
+            (["Cache-Control: max-age=1800", "Age: old"], 1800),
+            (["Cache-Control: max-age=7200"], 3600),
+        ],
+        ids=str,
+    )
+    async def test_they_are_kept_for_the_shorter_of_two_times(
+        self, headers: list[str], age: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        moment = time.monotonic()
+        monkeypatch.setattr(time, "monotonic", lambda: moment)
+        async with publishing(raw(200, GOOD, *headers)) as publisher:
+            keys = RemoteKeys(publisher.url, max_age=timedelta(hours=1))
+            await keys.get(KEY.id)
+            moment += age - 1
+            await keys.get(KEY.id)
+            assert publisher.requests == 1
+            moment += 1
+            await keys.get(KEY.id)
+
+            assert publisher.requests == 2
+
     def test_they_work_in_one_event_loop_after_another(self) -> None:
         keys: list[RemoteKeys] = []
 
         async def read_and_go() -> Key | None:
             async with publishing(key_set(KEY)) as publisher:
                 remote = keys.pop() if keys else RemoteKeys(publisher.url, max_age=timedelta(0))
-                remote._url = publisher.url
+                remote._url = httpx.URL(publisher.url)
                 keys.append(remote)
                 return await remote.get(KEY.id)
 
@@ -181,10 +225,8 @@ BAD_ANSWERS: dict[str, Answer] = {
     "a list": document([KEY.public_jwk()]),
     "no keys": document({}),
     "no list of keys": document({"keys": "all"}),
-    "an empty list": document({"keys": []}),
-    "keys of no use": document({"keys": [1, "a", {}, {"kty": "EC", "crv": "P-521"}]}),
     "too many keys": document({"keys": [KEY.public_jwk()] * (MAX_KEYS + 1)}),
-    "two keys of one id": key_set(KEY, KEY),
+    "two keys of one id": document({"keys": [KEY.public_jwk(), OTHER.public_jwk() | SAME_ID]}),
     "too long": raw(200, GOOD + b" " * MAX_BYTES),
 }
 every_bad_answer = pytest.mark.parametrize("bad", BAD_ANSWERS)
@@ -225,7 +267,7 @@ class TestABadServer:
         with pytest.raises(KeysUnavailable):
             await keys.get(KEY.id)
 
-    async def test_a_slow_server_keeps_nobody_waiting_who_has_a_key(self) -> None:
+    async def test_a_slow_server_costs_who_has_a_key_one_second_and_once(self) -> None:
         async with publishing(key_set(KEY)) as publisher:
             keys = RemoteKeys(publisher.url, max_age=SOON)
             await keys.get(KEY.id)
@@ -236,6 +278,11 @@ class TestABadServer:
             assert await keys.get(KEY.id) == KEY
 
             assert 0.9 < time.monotonic() - begin < 3
+
+            begin = time.monotonic()
+            for _ in range(10):  # the first one has waited for all
+                assert await keys.get(KEY.id) == KEY
+            assert time.monotonic() - begin < 0.5
 
     async def test_a_redirect_is_not_followed(self) -> None:
         async with publishing(key_set(KEY)) as target:
@@ -257,22 +304,33 @@ class TestABadServer:
 
             assert publisher.requests == 0
 
-    async def test_it_is_asked_less_and_less_often(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize(
+        ("has_keys", "wanted"),
+        [(True, [1, 2, 4, 8, 16, 32, 60]), (False, [1, 2, 4, 5, 5, 5, 5])],
+        ids=["with keys", "without"],
+    )
+    async def test_it_is_asked_less_and_less_often(
+        self, has_keys: bool, wanted: list[int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         moment = time.monotonic()
         monkeypatch.setattr(time, "monotonic", lambda: moment)
         asked_at = []
-        async with publishing(raw(500, b"")) as publisher:
+        async with publishing(key_set(KEY) if has_keys else raw(500, b"")) as publisher:
             keys = RemoteKeys(publisher.url)
+            if has_keys:
+                await keys.get(KEY.id)
+            publisher.answer = raw(500, b"")
+            moment += 600
             for _ in range(200):
                 before = publisher.requests
                 with pytest.raises(KeysUnavailable):
-                    await keys.get(KEY.id)
+                    await keys.get(OTHER.id)
                 if publisher.requests > before:
                     asked_at.append(moment)
                 moment += 1
 
         pauses = [round(b - a) for a, b in pairwise(asked_at)]
-        assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+        assert pauses[: len(wanted)] == wanted
 
     async def test_it_is_told_once_and_again_when_it_is_over(
         self, caplog: pytest.LogCaptureFixture
@@ -300,6 +358,27 @@ class TestABadServer:
 
             with pytest.raises(KeysUnavailable):
                 await keys.get(KEY.id)
+
+    async def test_what_the_url_asks_for_is_not_told(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async with publishing(raw(500, b"")) as publisher:
+            with pytest.raises(KeysUnavailable):
+                await RemoteKeys(f"{publisher.url}?key=topsecret").get(KEY.id)
+
+        assert "cannot be read" in caplog.text
+        assert "topsecret" not in caplog.text
+
+    async def test_nothing_is_known_where_the_reading_was_cut_short(self) -> None:
+        async with publishing(silence) as publisher:
+            keys = RemoteKeys(publisher.url)
+            asking = asyncio.create_task(keys.get(KEY.id))
+            await asyncio.sleep(0.1)
+            assert keys._reading is not None
+            keys._reading.cancel()  # as the end of the loop does
+
+            with pytest.raises(KeysUnavailable):
+                await asking
 
 
 class TestWhichKeysAreTaken:
@@ -380,6 +459,20 @@ class TestWhereTheyMayBe:
             RemoteKeys(url)
 
         assert "secret" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "spans",
+        [
+            {"timeout": timedelta(0)},
+            {"timeout": timedelta(seconds=-1)},
+            {"max_age": timedelta(seconds=-1)},
+            {"max_stale": timedelta(seconds=-1)},
+        ],
+        ids=str,
+    )
+    def test_spans_that_are_none_are_refused(self, spans: dict[str, timedelta]) -> None:
+        with pytest.raises(ConfigurationError, match="timeout"):
+            RemoteKeys("https://auth.example.com/jwks.json", **spans)
 
 
 def encoded(public: rsa.RSAPublicKey) -> str:

@@ -3,8 +3,10 @@
 import base64
 import hmac
 import json
-from collections.abc import AsyncIterator, Callable
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -29,6 +31,7 @@ from jwt_auth_kit import (
     JWTManager,
     Key,
     KeyRing,
+    RingKey,
     SessionDep,
     TokenFormat,
     TokenVerifier,
@@ -48,6 +51,7 @@ from jwt_auth_kit import (
     require_role,
 )
 from jwt_auth_kit.checks import find_problems
+from jwt_auth_kit.key_ring import ALWAYS
 from jwt_auth_kit.keys import AlgorithmName
 from jwt_auth_kit.remote_keys import RemoteKeys
 from publisher import key_set, publishing
@@ -124,6 +128,19 @@ async def calling(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
         yield client
+
+
+@dataclass
+class Kept:
+    """A source of keys that stay as they are."""
+
+    keys: Sequence[RingKey]
+
+    def stamp(self) -> object:
+        return None
+
+    def load(self) -> Sequence[RingKey]:
+        return self.keys
 
 
 def code_of(response: httpx.Response) -> str:
@@ -369,6 +386,9 @@ class TestWhichTokensPass:
             {"scope": 5},
             {"scope": [1]},
             {"scope": {"read": True}},
+            {"scope": False},
+            {"scope": {}},
+            {"auth_time": 4_000_000_000},
             {"auth_time": "now"},
             {"aud": ["other"]},
             {"aud": {AUDIENCE: 1}},
@@ -406,8 +426,44 @@ class TestWhichTokensPass:
             with pytest.raises(InvalidToken):
                 await verifier.recheck(user)
 
+    async def test_another_key_of_the_same_name_ends_tokens_that_were_seen_before(self) -> None:
+        stolen, fresh = (Key("1", "EdDSA", Key.generate("EdDSA").material) for _ in range(2))
+        async with publishing(key_set(stolen)) as publisher:
+            keys = RemoteKeys(publisher.url, max_age=timedelta(0))
+            verifier = TokenVerifier(keys=keys, **PARTIES)
+            token = issued(key=stolen)
+            user = await verifier.authenticate(token)
+            publisher.answer = key_set(fresh)
+
+            with pytest.raises(InvalidToken):
+                await verifier.authenticate(token)
+            with pytest.raises(InvalidToken):
+                await verifier.recheck(user)
+
+    async def test_a_finder_of_your_own_is_asked_for_what_the_token_names(self) -> None:
+        class Vault:
+            async def get(self, key_id: Any) -> Key | None:
+                return KEY if key_id == "prod" else None
+
+        verifier = make_verifier(keys=Vault(), token_format=BETTER_AUTH)
+        token = sign(claims_of(), kid="prod")
+
+        for _ in range(2):
+            assert (await verifier.authenticate(token)).id == "ada"
+
     async def test_who_was_put_there_by_a_test_is_not_rechecked(self) -> None:
         await make_verifier().recheck(CurrentUser(id="ada"))
+
+    async def test_what_a_route_does_to_nested_claims_is_forgotten(self) -> None:
+        roles = TokenFormat.better_auth(role=lambda claims: claims["realm"]["roles"].pop())
+        verifier = make_verifier(token_format=roles)
+        token = sign(claims_of(realm={"roles": ["admin", "user"]}), kid=KEY.id)
+
+        for _ in range(3):  # not even a function of the format leaves a trace
+            user = await verifier.authenticate(token)
+            assert user.role == "user"
+            assert user.claims is not None
+            user.claims["realm"]["roles"].append("admin")
 
     async def test_what_a_route_does_to_the_claims_is_forgotten(self) -> None:
         verifier, token = make_verifier(), issued()
@@ -487,6 +543,43 @@ class TestTokensOfOtherMakes:
         assert user.claims is not None
         assert user.claims["realm_access"] == {"roles": ["boss"]}
 
+    async def test_a_claim_that_is_not_there_is_not_looked_at(self) -> None:
+        token_format = TokenFormat.better_auth(role=None, email=None, scopes=None)
+        token = sign(claims_of(role=["admin"], email=5, scope=7), kid=KEY.id)
+
+        user = await make_verifier(token_format=token_format).authenticate(token)
+
+        assert (user.role, user.email, user.scopes) == ("user", None, frozenset())
+
+    async def test_only_spaces_stand_between_scopes(self) -> None:
+        token = sign(claims_of(scope=" read  a\u00a0b "), kid=KEY.id)
+
+        user = await make_verifier(token_format=BETTER_AUTH).authenticate(token)
+
+        assert user.scopes == {"read", "a\u00a0b"}
+
+    @pytest.mark.parametrize(
+        ("changes", "reason"),
+        [
+            ({"iss": "x"}, "iss is not the issuer"),
+            ({"aud": "x"}, "aud is not our audience"),
+            ({"role": ["admin"]}, "role is no text"),
+            ({"sub": ""}, "it names no user"),
+        ],
+        ids=str,
+    )
+    async def test_whoever_sets_it_up_can_see_why(
+        self, changes: dict[str, Any], reason: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG, "jwt_auth_kit")
+
+        with pytest.raises(InvalidToken):
+            await make_verifier(token_format=BETTER_AUTH).authenticate(
+                sign(claims_of(**changes), kid=KEY.id)
+            )
+
+        assert caplog.messages == [f"A token was refused: {reason}"]
+
     async def test_a_function_that_fails_refuses_the_token(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -512,6 +605,14 @@ class TestTokensOfOtherMakes:
 
         with pytest.raises(InvalidToken):
             await make_verifier(key, token_format=BETTER_AUTH).authenticate(token)
+
+    async def test_a_key_that_is_revoked_is_none_of_them(self) -> None:
+        key = Key.from_secret(SECRET)
+        gone = RingKey(key=Key.generate("HS256"), published_at=ALWAYS, revoked_at=ALWAYS)
+        ring = KeyRing.from_source(Kept([RingKey(key=key, activate_at=ALWAYS), gone]))
+        verifier = make_verifier(keys=ring, token_format=BETTER_AUTH)
+
+        assert (await verifier.authenticate(sign(claims_of(), key))).id == "ada"
 
     async def test_of_several_keys_a_token_has_to_name_one(self) -> None:
         key = Key.from_secret(SECRET)
@@ -656,5 +757,27 @@ class TestSettingItUp:
         app.include_router(create_jwks_router())
 
         async with calling(app) as client:
-            with pytest.raises(ConfigurationError, match="only verifies"):
-                await client.get("/.well-known/jwks.json")
+            answer = await client.get("/.well-known/jwks.json")
+
+        assert answer.status_code == 404
+
+    @pytest.mark.parametrize("url", ["", "http://auth.example.com/jwks.json"])
+    def test_a_url_that_is_none_is_not_taken_for_leave_to_use_the_secret(
+        self, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("JWT_SECRET_KEY", SECRET)
+
+        with pytest.raises(ConfigurationError, match="JWK Set"):
+            TokenVerifier(url, **PARTIES)
+
+    @pytest.mark.parametrize("name", ["issuer", "audience"])
+    @pytest.mark.parametrize("value", ["", ["a", "b"]], ids=["empty", "several"])
+    def test_issuer_and_audience_are_one_text(self, name: str, value: Any) -> None:
+        with pytest.raises(ConfigurationError, match=name):
+            TokenVerifier(keys=KeyRing(KEY), **{**PARTIES, name: value})
+
+    def test_one_text_is_no_set_of_header_types(self) -> None:
+        one: Any = "at+jwt"
+
+        with pytest.raises(ConfigurationError, match="header_types"):
+            TokenFormat(header_types=one)

@@ -27,6 +27,8 @@ class CurrentUser:
     """Payload of the access token: ``Claims``, or what another issuer puts there."""
     key_id: str | None = field(default=None, repr=False, compare=False)
     """Which key the access token was signed with."""
+    key_thumbprint: str | None = field(default=None, repr=False, compare=False)
+    """The same, whatever other key may have this id one day."""
 
     def seconds_left(self, now: datetime) -> int:
         """Return how long the access token still lives; 0 where there is none."""

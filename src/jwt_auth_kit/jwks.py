@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from .dependencies import get_installation
+from .kit import AuthKit
 from .protection import public
 
 JWKS_PATH = "/.well-known/jwks.json"
@@ -47,10 +48,14 @@ def create_jwks_router(*, path: str = JWKS_PATH) -> APIRouter:
 @public
 async def show_public_keys(request: Request) -> Response:
     """Show the public keys that verify, those to come included."""
-    jwt = get_installation(request).kit.jwt
+    authenticator = get_installation(request).authenticator
+    if not isinstance(authenticator, AuthKit):
+        raise HTTPException(404, "There are no public keys")
+    jwt = authenticator.jwt
     now, keep = jwt.now(), jwt.access_life
     keys = jwt.keys.public_jwks(now, keep=keep)
-    if not keys:
+    # Where they were all revoked, an empty set says so; a 404 could be a fault on the way.
+    if not keys and all(item.key.is_symmetric for item in jwt.keys.keys):
         # A cache would keep it by default (RFC 9111 section 4.2.2), and the first key may come.
         raise HTTPException(404, "There are no public keys", {"Cache-Control": "no-store"})
     answer = _JWKSetResponse({"keys": keys})

@@ -60,21 +60,36 @@ class SignedToken:
         value = self.header.get("typ")
         return value if isinstance(value, str) else None
 
-    def verify(self, key: Key | None) -> dict[str, Any]:
+    def verify(self, key: Key) -> dict[str, Any]:
         """Check the signature with the key that the token names; return the claims.
 
         Raises:
-            InvalidToken: there is no such key, another one signed, or another algorithm was used.
+            InvalidToken: another key signed, or another algorithm was used.
         """
         # The key was found in our own ring and brings its algorithm along. Nothing else in the
         # header can name one: jku, x5u, jwk and x5c are never read (RFC 8725 section 3.10), and
         # an extension that must be understood is refused (RFC 7515 section 4.1.11), b64 of
         # RFC 7797 included, which would change what was signed.
         is_extended = not self.header.keys().isdisjoint(("crit", "b64"))
-        if key is None or is_extended or self.header.get("alg") != key.algorithm:
+        if is_extended or self.header.get("alg") != key.algorithm:
             raise InvalidToken
         key.verify(self.signing_input, self.signature)
         return read_object(self.payload)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedToken(Generic[ClaimsT]):
+    """What is remembered of a token that was good."""
+
+    key_id: str | None
+    """The ``kid`` it was sent with."""
+    thumbprint: str
+    """Of the key that signed it: an issuer may put another one under the same id."""
+    claims: ClaimsT
+
+    def is_by(self, key: Key | None) -> bool:
+        """Tell whether *key* is the one that signed it."""
+        return key is not None and key.thumbprint == self.thumbprint
 
 
 class VerifiedTokens(Generic[ClaimsT]):
@@ -85,17 +100,17 @@ class VerifiedTokens(Generic[ClaimsT]):
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[str, ClaimsT]] = {}
+        self._known: dict[str, VerifiedToken[ClaimsT]] = {}
 
-    def get(self, token: str) -> tuple[str, ClaimsT] | None:
-        """Return the id of the key and the claims; None for a token that is new here."""
+    def get(self, token: str) -> VerifiedToken[ClaimsT] | None:
+        """Return what is known of a token; None where it is new here."""
         return self._known.get(token)
 
-    def add(self, token: str, key_id: str, claims: ClaimsT) -> None:
-        """Remember a token that *key_id* signed, in the place of the oldest if there are many."""
+    def add(self, token: str, verified: VerifiedToken[ClaimsT]) -> None:
+        """Remember a token, in the place of the oldest if there are many."""
         if len(self._known) >= MAX_REMEMBERED:
             self._known.pop(next(iter(self._known)), None)
-        self._known[token] = (key_id, claims)
+        self._known[token] = verified
 
 
 def decode_part(part: str) -> bytes:

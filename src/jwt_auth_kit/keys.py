@@ -89,6 +89,8 @@ class Key:
     material: Any = field(repr=False, compare=False)
     can_sign: bool = field(init=False, repr=False)
     """Whether it is a secret or a private key."""
+    thumbprint: str = field(init=False, repr=False)
+    """Tells its material from that of every other key, whatever their ids are (RFC 7638)."""
     _verifies: Any = field(init=False, repr=False, hash=False)
 
     def __post_init__(self) -> None:
@@ -97,6 +99,7 @@ class Key:
         is_private = isinstance(self.material, _PRIVATE_KEYS)
         object.__setattr__(self, "can_sign", self.is_symmetric or is_private)
         object.__setattr__(self, "_verifies", _public(self.material))
+        object.__setattr__(self, "thumbprint", _thumbprint_of(self.algorithm, self.material))
 
     @classmethod
     def from_secret(cls, secret: str, algorithm: AlgorithmName = "HS256") -> "Key":
@@ -165,7 +168,7 @@ class Key:
     def _of(cls, material: Any, algorithm: AlgorithmName, key_id: Any = None) -> "Key":
         _check_material(algorithm, material)
         if key_id is None:
-            key_id = _id_of(algorithm, material)
+            key_id = _thumbprint_of(algorithm, material)
         return cls(id=key_id, algorithm=algorithm, material=material)
 
     @property
@@ -364,7 +367,7 @@ def _jwk(algorithm: str, material: Any) -> dict[str, Any]:
     return {name: members[name] for name in members if name != "key_ops"}
 
 
-def _id_of(algorithm: str, material: Any) -> str:
+def _thumbprint_of(algorithm: str, material: Any) -> str:
     if algorithm in _SECRET_BYTES:
         return _secret_id(material)
     return _thumbprint(_jwk(algorithm, _public(material)))

@@ -191,6 +191,7 @@ class AuthKit:
             InvalidToken: anything else.
         """
         claims = self.jwt.verify_access_token(access_token)
+        key = self.jwt.key_of(access_token)
         await self._sessions.check(claims)
         return CurrentUser(
             id=claims["sub"],
@@ -201,7 +202,8 @@ class AuthKit:
             auth_time=_moment(claims.get("auth_time")),
             scopes=frozenset(claims["scope"].split()) if "scope" in claims else NO_SCOPES,
             claims=claims,
-            key_id=self.jwt.key_id_of(access_token),
+            key_id=key.id,
+            key_thumbprint=key.thumbprint,
         )
 
     async def recheck(self, user: CurrentUser) -> None:
@@ -213,7 +215,7 @@ class AuthKit:
             RevokedToken: its session ended or its user's rights changed, as far as known here.
         """
         if user.claims is not None:
-            self.jwt.check_again(user.claims, user.key_id)
+            self.jwt.check_again(user.claims, user.key_id, user.key_thumbprint)
             await self._sessions.check(cast("Claims", user.claims))
 
     async def authenticate_now(self, user: CurrentUser) -> CurrentUser:

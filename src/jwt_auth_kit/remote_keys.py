@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -26,15 +27,16 @@ TIMEOUT = timedelta(seconds=5)
 MAX_AGE = timedelta(minutes=10)
 MAX_STALE = timedelta(hours=24)
 MIN_AGE = 5.0  # seconds, as are those below
-UNKNOWN_KEY_INTERVAL = 5.0
+UNKNOWN_KEY_INTERVAL = 1.0
 PATIENCE = 1.0  # of who has a key already that would do
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
+LONGEST_PAUSE_WITHOUT_KEYS = 5.0
 MAX_BYTES = 256 * 1024
 MAX_KEYS = 100
 
 _HOST = re.compile(r"[\w.:-]+", re.ASCII)
-_SECONDS = re.compile(r'max-age="?(\d{1,9})', re.IGNORECASE)
+_SECONDS = re.compile(r'max-age="?(\d{1,9})')
 _PRIVATE_MEMBERS = frozenset({"d", "k", "p", "q", "dp", "dq", "qi", "oth"})
 
 
@@ -45,17 +47,17 @@ class BadKeySet(Exception):
 class RemoteKeys:
     """The keys at a URL: read when they are needed, by one request at a time, and kept.
 
-    A set that was read goes on working while the URL does not answer.
+    A set that was read goes on working while the URL does not answer, or not with a JWK Set.
 
     Args:
         url: of a JWK Set (RFC 7517 section 5); https, or http on this machine.
         timeout: how long a request to it may take, from begin to end.
         max_age: how long a set is kept at most, before it is read again; ``Cache-Control`` may
-            shorten it. A key the issuer withdrew is good for that long.
+            shorten it. A key that the issuer withdraws is good for that long.
         max_stale: how long the set that was read last is good while the URL does not answer.
 
     Raises:
-        ConfigurationError: the URL may not be used.
+        ConfigurationError: the URL may not be used, or a span is none.
     """
 
     def __init__(
@@ -66,15 +68,19 @@ class RemoteKeys:
         max_age: timedelta = MAX_AGE,
         max_stale: timedelta = MAX_STALE,
     ) -> None:
-        self._url, self._is_local = _check_url(url)
+        if timeout <= timedelta(0) or max_age < timedelta(0) or max_stale < timedelta(0):
+            raise ConfigurationError("RemoteKeys needs a timeout, and spans that are not negative.")
+        self._url = _check_url(url)
+        self._name = str(self._url.copy_with(query=None))  # a query may hold a secret
         self._timeout = timeout.total_seconds()
         self._max_age = max_age.total_seconds()
         self._max_stale = max_stale.total_seconds()
-        self._keys: Mapping[str, Key] = {}
+        self._keys: Mapping[str, Key] | None = None
         self._looked_at = self._due = self._good_until = time.monotonic()
         self._failures = 0
         self._problem = ""
         self._reading: asyncio.Task[None] | None = None
+        self._reading_since = 0.0
 
     async def get(self, key_id: Any) -> Key | None:
         """Return the key that a token names; the only one there is for a token that names none.
@@ -89,17 +95,17 @@ class RemoteKeys:
         """
         key = self._find(key_id)
         if time.monotonic() >= self._due:
-            await self._read_once(None if key is None else PATIENCE)
+            await self._read_once(is_urgent=key is None)
             key = self._find(key_id)
         elif key is None and self._may_look_again():
-            await self._read_once(None)
+            await self._read_once(is_urgent=True)
             key = self._find(key_id)
-        if key is None and self._failures:
+        if key is None and (self._failures or self._keys is None):
             raise KeysUnavailable
         return key
 
     def _find(self, key_id: Any) -> Key | None:
-        if time.monotonic() >= self._good_until:
+        if self._keys is None or time.monotonic() >= self._good_until:
             return None
         if key_id is None and len(self._keys) == 1:
             return next(iter(self._keys.values()))
@@ -110,17 +116,19 @@ class RemoteKeys:
         pause = min(UNKNOWN_KEY_INTERVAL, self._max_age)
         return not self._failures and time.monotonic() - self._looked_at >= pause
 
-    async def _read_once(self, patience: float | None) -> None:
+    async def _read_once(self, *, is_urgent: bool) -> None:
         """Read the set, or wait for who is reading it; a caller that goes away stops nobody.
 
         Args:
-            patience: how long to wait for it; the reading goes on. None for as long as it takes.
+            is_urgent: wait to the end, and not only for the first second of it.
         """
         loop = asyncio.get_running_loop()
         reading = self._reading
         if reading is None or reading.done() or reading.get_loop() is not loop:
             self._reading = reading = loop.create_task(self._read())
-        await asyncio.wait([reading], timeout=patience)
+            self._reading_since = time.monotonic()
+        left = max(0.0, self._reading_since + PATIENCE - time.monotonic())
+        await asyncio.wait([reading], timeout=None if is_urgent else left)
 
     async def _read(self) -> None:
         try:
@@ -137,7 +145,7 @@ class RemoteKeys:
 
     def _keep(self, keys: Mapping[str, Key], age: float) -> None:
         if self._failures:
-            logger.warning("The keys of %s can be read again.", self._url)
+            logger.warning("The keys of %s can be read again.", self._name)
         now = time.monotonic()
         self._keys = keys
         self._failures, self._problem = 0, ""
@@ -146,20 +154,23 @@ class RemoteKeys:
 
     def _note_failure(self, problem: str) -> None:
         if problem != self._problem:
-            logger.error("The keys of %s cannot be read: %s", self._url, problem)
+            logger.error("The keys of %s cannot be read: %s", self._name, problem)
         self._problem = problem
         self._looked_at = time.monotonic()
-        self._due = self._looked_at + min(LONGEST_PAUSE, FIRST_PAUSE * 2.0**self._failures)
+        longest = LONGEST_PAUSE if self._keys else LONGEST_PAUSE_WITHOUT_KEYS
+        self._due = self._looked_at + min(longest, FIRST_PAUSE * 2.0**self._failures)
         self._failures = min(self._failures + 1, 10)
 
     async def _download(self) -> tuple[Mapping[str, Key], float]:
         # An answer may be endless, drip, be unpacked to a thousand times its size or lead
         # elsewhere, into our own network too: nothing of that is followed.
         headers = {"Accept": "application/jwk-set+json, application/json"}
-        headers["Accept-Encoding"] = "identity"
+        headers |= {"Accept-Encoding": "identity", "Cache-Control": "no-cache"}
+        # Proxies of the environment do not know this machine by the names we use.
+        trust_env = self._url.scheme == "https"
         async with (
             httpx.AsyncClient(
-                follow_redirects=False, timeout=self._timeout, trust_env=not self._is_local
+                follow_redirects=False, timeout=self._timeout, trust_env=trust_env
             ) as client,
             client.stream("GET", self._url, headers=headers) as response,
         ):
@@ -172,29 +183,25 @@ class RemoteKeys:
                 body += part
                 if len(body) > MAX_BYTES:
                     raise BadKeySet(f"the answer has more than {MAX_BYTES} bytes")
-            return _read_keys(bytes(body)), _max_age(response.headers.get("cache-control", ""))
+            return _read_keys(bytes(body)), _max_age(response.headers)
 
 
-def _check_url(url: str) -> tuple[str, bool]:
-    """Return the URL, and whether it is on this machine.
-
-    Whoever can change the answer on its way can sign tokens, so it has to be https elsewhere.
-    """
+def _check_url(url: str) -> httpx.URL:
+    """Require https, or http on this machine: who can change the answer can sign tokens."""
     try:
         parts = httpx.URL(url)
     except (httpx.InvalidURL, TypeError):
         parts = httpx.URL("")
     host = parts.raw_host.decode()
-    is_local = _is_loopback(host)
     if _HOST.fullmatch(host) is None or parts.scheme not in ("https", "http"):
         raise ConfigurationError("The URL of the JWK Set has to be https://host/path.")
     if parts.userinfo:
         raise ConfigurationError("The URL of the JWK Set may hold no name and password.")
-    if parts.scheme == "http" and not is_local:
+    if parts.scheme == "http" and not _is_loopback(host):
         raise ConfigurationError(
             f"The JWK Set of {host} has to be read by https; http is for this machine."
         )
-    return str(parts), is_local
+    return parts
 
 
 def _is_loopback(host: str) -> bool:
@@ -216,11 +223,9 @@ def _read_keys(body: bytes) -> Mapping[str, Key]:
         key = _read_key(jwk)
         if key is None:
             continue
-        if key.id in keys:
+        if key.id in keys and keys[key.id] != key:
             raise BadKeySet("two keys have one id (kid)")
         keys[key.id] = key
-    if not keys:
-        raise BadKeySet("the JWK Set holds no public key of use here")
     return keys
 
 
@@ -237,9 +242,12 @@ def _read_key(jwk: Any) -> Key | None:
         return None
 
 
-def _max_age(cache_control: str) -> float:
-    """Read how long the answer may be kept (RFC 9111 section 5.2.2)."""
-    if "no-store" in cache_control.lower() or "no-cache" in cache_control.lower():
+def _max_age(headers: Mapping[str, str]) -> float:
+    """Read how many seconds the answer may still be kept (RFC 9111 sections 4.2 and 5.2.2)."""
+    cache_control = headers.get("cache-control", "").lower()
+    if "no-store" in cache_control or "no-cache" in cache_control:
         return 0.0
-    found = _SECONDS.search(cache_control)
-    return float(found[1]) if found else MAX_AGE.total_seconds()
+    found, age = _SECONDS.search(cache_control), headers.get("age", "")
+    if found is None:
+        return math.inf
+    return float(found[1]) - (float(age) if age.isascii() and age.isdigit() else 0.0)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NotRequired, TypedDict, cast
 
 from .errors import ConfigurationError, ExpiredToken, InvalidToken, WrongTokenType
-from .jws import ENCODER, SignedToken, VerifiedTokens
+from .jws import ENCODER, SignedToken, VerifiedToken, VerifiedTokens
 from .key_ring import KeyRing
 from .keys import Key
 from .sessions import Session
@@ -238,14 +238,14 @@ class JWTManager:
         """
         known = self._verified.get(token) if token_type == "access" else None
         if known is not None:
-            key_id, remembered = known
             now = self.now()
-            if self.keys.find(key_id, now, keep=self.access_life) is None:  # revoked since
+            key = self.keys.find(known.key_id, now, keep=self.access_life)
+            if not known.is_by(key):  # revoked or replaced since
                 raise InvalidToken
-            self._check_time(remembered, now, allow_expired=allow_expired)
-            return remembered.copy()
+            self._check_time(known.claims, now, allow_expired=allow_expired)
+            return known.claims.copy()
         signed = SignedToken.parse(token)
-        key = self._find_key(signed.header.get("kid"), signed.type)
+        key = self._require_key(signed.header.get("kid"), signed.type)
         claims = signed.verify(key)
         _check_types(claims)
         if signed.type != HEADER_TYPES[token_type] or claims["token_type"] != token_type:
@@ -254,11 +254,14 @@ class JWTManager:
         self.check_time(claims, allow_expired=allow_expired)
         verified = cast("Claims", claims)
         if token_type == "access":
-            self._verified.add(token, signed.header["kid"], verified.copy())
+            self._verified.add(token, VerifiedToken(key.id, key.thumbprint, verified.copy()))
         return verified
 
-    def _find_key(self, key_id: Any, header_type: str | None) -> Key | None:
-        return self.keys.find(key_id, self.now(), keep=self.life_of(header_type))
+    def _require_key(self, key_id: Any, header_type: str | None) -> Key:
+        key = self.keys.find(key_id, self.now(), keep=self.life_of(header_type))
+        if key is None:
+            raise InvalidToken
+        return key
 
     def life_of(self, header_type: Any) -> timedelta:
         """Return how long tokens with this ``typ`` may live; whatever it is, it is safe to pass."""
@@ -276,21 +279,30 @@ class JWTManager:
         ):
             raise InvalidToken
 
-    def check_again(self, claims: Mapping[str, Any], key_id: str | None) -> None:
-        """Let *claims* pass whose token was verified before, with the key of this id.
+    def check_again(
+        self, claims: Mapping[str, Any], key_id: str | None, thumbprint: str | None
+    ) -> None:
+        """Let *claims* pass whose token was verified before, with this key.
 
         Raises:
             ExpiredToken: its time is over.
-            InvalidToken: its key was revoked.
+            InvalidToken: its key was revoked or replaced.
         """
-        if key_id is not None and self._find_key(key_id, HEADER_TYPES["access"]) is None:
-            raise InvalidToken
+        if key_id is not None:
+            key = self._require_key(key_id, HEADER_TYPES["access"])
+            if key.thumbprint != thumbprint:
+                raise InvalidToken
         self.check_time(claims)
 
-    def key_id_of(self, token: str) -> str:
-        """Return which key an access token names that was verified just now."""
+    def key_of(self, token: str) -> Key:
+        """Return the key of an access token that was verified just now.
+
+        Raises:
+            InvalidToken: it was revoked since.
+        """
         known = self._verified.get(token)
-        return str(SignedToken.parse(token).header["kid"]) if known is None else known[0]
+        key_id = SignedToken.parse(token).header.get("kid") if known is None else known.key_id
+        return self._require_key(key_id, HEADER_TYPES["access"])
 
     def check_time(self, claims: Mapping[str, Any], *, allow_expired: bool = False) -> None:
         """Let *claims* of a verified token pass whose time has come and is not over.

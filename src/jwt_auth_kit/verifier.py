@@ -1,15 +1,16 @@
 """TokenVerifier: the same dependencies in a service that verifies tokens and issues none."""
 
+import copy
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NoReturn, Protocol
 
-from .current_user import CurrentUser
+from .current_user import NO_SCOPES, CurrentUser
 from .errors import ConfigurationError, ExpiredToken, InvalidToken, WrongTokenType
 from .events import AuditTrail, EventHook, log_event
-from .jws import SignedToken, VerifiedTokens
+from .jws import SignedToken, VerifiedToken, VerifiedTokens
 from .key_ring import KeyRing
 from .key_sources import open_ring
 from .keys import Key
@@ -18,8 +19,8 @@ from .tokens import CLOCK_SKEW, HEADER_TYPES, MAX_COUNT, utc_now
 
 logger = logging.getLogger("jwt_auth_kit")
 
-Claim = str | Callable[[Mapping[str, Any]], Any]
-"""The name of a claim, or a function that is given all of them."""
+Claim = str | Callable[[Mapping[str, Any]], Any] | None
+"""The name of a claim, a function that is given all of them, or None where there is no such."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,10 @@ class TokenFormat:
     """How an issuer writes its access tokens: what tells them apart, and which claim is what.
 
     As an ``AuthKit`` does, unless something else is said. A claim is named, or taken out by a
-    function that is given all claims.
+    function that is given all claims; None says that there is none.
+
+    Raises:
+        ConfigurationError: ``header_types`` is one text.
     """
 
     header_types: frozenset[str | None] = frozenset({HEADER_TYPES["access"]})
@@ -42,6 +46,10 @@ class TokenFormat:
     """A text with spaces, or a list."""
     session_id: Claim = "sid"
     auth_time: Claim = "auth_time"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.header_types, str):
+            raise ConfigurationError('header_types are several: frozenset({"at+jwt"}).')
 
     @classmethod
     def rfc9068(cls, **claims: Claim) -> "TokenFormat":
@@ -61,7 +69,11 @@ class KeyFinder(Protocol):
     """Finds the key that a token names."""
 
     async def get(self, key_id: Any) -> Key | None:
-        """Return it; None where it is not known, or not good any more."""
+        """Return it; None where it is not known, or not good any more.
+
+        Args:
+            key_id: the ``kid`` of a token, None where it has none; whatever it holds is safe.
+        """
         ...
 
 
@@ -102,8 +114,8 @@ class TokenVerifier:
         self.audit = AuditTrail(on_event, clock)
         # One key may sign for many services, and every stranger may have some token of it: who
         # it is from and whom it is for are what remains to tell (RFC 8725 sections 3.8 and 3.9).
-        self._issuer = issuer or self.settings.issuer or _missing("issuer")
-        self._audience = audience or self.settings.audience or _missing("audience")
+        self._issuer = _require("issuer", issuer, self.settings.issuer)
+        self._audience = _require("audience", audience, self.settings.audience)
         self._format = token_format or TokenFormat()
         self._keys = self._open(jwks_url, keys)
         self._leeway = self.settings.leeway.total_seconds()
@@ -121,18 +133,20 @@ class TokenVerifier:
         """
         known = self._verified.get(access_token)
         if known is not None:
-            key_id, claims = known
-            await self._check_again(claims, key_id)
-            return self._user(claims.copy(), key_id)
+            key = await self._require_key(known.key_id)
+            if not known.is_by(key):
+                raise _refused("its key was replaced")
+            self._check_time(known.claims)
+            return self._user(known.claims, key)
         signed = SignedToken.parse(access_token)
-        key = await self._keys.get(signed.header.get("kid"))
+        key_id = signed.header.get("kid")
+        key = await self._require_key(key_id)
         claims = signed.verify(key)
         self._check_kind(signed, claims)
         self._check_parties(claims)
         self._check_time(claims)
-        key_id = "" if key is None else key.id
-        user = self._user(claims, key_id)
-        self._verified.add(access_token, key_id, claims.copy())
+        user = self._user(claims, key)
+        self._verified.add(access_token, VerifiedToken(key_id, key.thumbprint, claims))
         return user
 
     async def authenticate_now(self, user: CurrentUser) -> NoReturn:  # noqa: ARG002
@@ -154,20 +168,24 @@ class TokenVerifier:
             InvalidToken: its key was withdrawn.
             KeysUnavailable: the issuer's keys could not be read.
         """
-        if user.claims is not None:
-            await self._check_again(user.claims, user.key_id)
+        if user.claims is None:
+            return
+        key = await self._require_key(user.key_id)
+        if key.thumbprint != user.key_thumbprint:
+            raise _refused("its key was replaced")
+        self._check_time(user.claims)
 
-    async def _check_again(self, claims: Mapping[str, Any], key_id: str | None) -> None:
-        if key_id is not None and await self._keys.get(key_id) is None:
-            raise InvalidToken
-        self._check_time(claims)
+    async def _require_key(self, key_id: Any) -> Key:
+        key = await self._keys.get(key_id)
+        if key is None:
+            raise _refused("its key is not known")
+        return key
 
     def _open(self, jwks_url: str | None, keys: KeyRing | KeyFinder | None) -> KeyFinder:
         if jwks_url is not None and keys is not None:
             raise ConfigurationError("TokenVerifier takes jwks_url or keys, not both.")
-        if keys is None:
-            named = self.settings.jwks_url if _names_only_url(self.settings) else None
-            jwks_url = jwks_url or named
+        if keys is None and jwks_url is None and _names_only_url(self.settings):
+            jwks_url = self.settings.jwks_url
         if jwks_url is not None:
             # Not at the top: it needs a package that others can do without.
             from .remote_keys import RemoteKeys  # noqa: PLC0415
@@ -180,48 +198,58 @@ class TokenVerifier:
     def _check_kind(self, signed: SignedToken, claims: Mapping[str, Any]) -> None:
         # An issuer signs more than access tokens with its keys (RFC 8725 section 3.11).
         wanted = self._format
-        is_named = "typ" in signed.header
-        if is_named and signed.type is None:
-            raise InvalidToken
+        if "typ" in signed.header and signed.type is None:
+            raise _refused("typ is no text")
         is_kind = wanted.token_type is None or claims.get("token_type") == wanted.token_type
         if signed.type not in wanted.header_types or not is_kind:
+            logger.debug("A token was refused: its typ or token_type is of another kind")
             raise WrongTokenType
 
     def _check_parties(self, claims: Mapping[str, Any]) -> None:
         audience = claims.get("aud")
         audiences = audience if isinstance(audience, list) else [audience]
-        if claims.get("iss") != self._issuer or self._audience not in audiences:
-            raise InvalidToken
+        if claims.get("iss") != self._issuer:
+            raise _refused("iss is not the issuer")
+        if self._audience not in audiences:
+            raise _refused("aud is not our audience")
 
     def _check_time(self, claims: Mapping[str, Any]) -> None:
         now = self.now().timestamp()
         moments = [claims.get("exp"), claims.get("iat", 0), claims.get("nbf", 0)]
         if not all(map(_is_moment, moments)):
-            raise InvalidToken
+            raise _refused("exp, iat or nbf is no moment")
         if max(moments[1:]) > now + self._skew:
-            raise InvalidToken
+            raise _refused("iat or nbf is in the future")
         if now >= moments[0] + self._leeway:
             raise ExpiredToken
 
-    def _user(self, claims: dict[str, Any], key_id: str) -> CurrentUser:
+    def _user(self, remembered: Mapping[str, Any], key: Key) -> CurrentUser:
+        # What a route does to them, or a function of the format, must not reach the next request.
+        claims = copy.deepcopy(dict(remembered))
         wanted = self._format
-        auth_time = _take(claims, wanted.auth_time)
-        if auth_time is not None and not _is_moment(auth_time):
-            raise InvalidToken
         user_id = _text(claims, wanted.user_id)
         if not user_id:
-            raise InvalidToken
+            raise _refused("it names no user")
         return CurrentUser(
             id=user_id,
             role=_text(claims, wanted.role) or "user",
             email=_text(claims, wanted.email),
             display_name=_text(claims, wanted.display_name),
             session_id=_text(claims, wanted.session_id),
-            auth_time=None if auth_time is None else datetime.fromtimestamp(auth_time, UTC),
+            auth_time=self._auth_time(_take(claims, wanted.auth_time)),
             scopes=_scopes(_take(claims, wanted.scopes)),
             claims=claims,
-            key_id=key_id,
+            key_id=key.id,
+            key_thumbprint=key.thumbprint,
         )
+
+    def _auth_time(self, value: Any) -> datetime | None:
+        if value is None:
+            return None
+        # One in the future would be recent for ever.
+        if not _is_moment(value) or value > self.now().timestamp() + self._skew:
+            raise _refused("auth_time is no moment that was")
+        return datetime.fromtimestamp(value, UTC)
 
 
 class _RingKeys:
@@ -235,10 +263,11 @@ class _RingKeys:
 
     async def get(self, key_id: Any) -> Key | None:
         """See KeyFinder.get; a token that names no key has the one of a ring of one."""
-        keys = self._ring.keys if key_id is None else ()
-        if len(keys) == 1:
-            key_id = keys[0].key.id
-        return self._ring.find(key_id, self._now(), keep=self._keep)
+        now = self._now()
+        if key_id is None:
+            good = [item.key for item in self._ring.keys if item.verifies(now, keep=self._keep)]
+            return good[0] if len(good) == 1 else None
+        return self._ring.find(key_id, now, keep=self._keep)
 
 
 def _names_only_url(settings: AuthSettings) -> bool:
@@ -246,16 +275,25 @@ def _names_only_url(settings: AuthSettings) -> bool:
     return all(other is None for other in others)  # or else open_ring() says what is wrong
 
 
-def _missing(name: str) -> NoReturn:
-    raise ConfigurationError(
-        f"TokenVerifier needs the {name} of the tokens: TokenVerifier({name}=...) or "
-        f"JWT_{name.upper()}. Set the same where they are issued."
-    )
+def _require(name: str, given: str | None, setting: str | None) -> str:
+    value = setting if given is None else given
+    if not isinstance(value, str) or not value:
+        raise ConfigurationError(
+            f"TokenVerifier needs the {name} of the tokens, one text: TokenVerifier({name}=...) "
+            f"or JWT_{name.upper()}. Set the same where they are issued."
+        )
+    return value
+
+
+def _refused(reason: str) -> InvalidToken:
+    # For whoever sets it up; no answer to a client says as much.
+    logger.debug("A token was refused: %s", reason)
+    return InvalidToken()
 
 
 def _take(claims: Mapping[str, Any], claim: Claim) -> Any:
-    if isinstance(claim, str):
-        return claims.get(claim)
+    if claim is None or isinstance(claim, str):
+        return None if claim is None else claims.get(claim)
     try:
         return claim(claims)
     except Exception as error:  # noqa: BLE001  a token may lack what the function counts on
@@ -266,17 +304,18 @@ def _take(claims: Mapping[str, Any], claim: Claim) -> Any:
 def _text(claims: Mapping[str, Any], claim: Claim) -> str | None:
     value = _take(claims, claim)
     if value is not None and not isinstance(value, str):
-        raise InvalidToken
+        raise _refused(f"{claim if isinstance(claim, str) else 'what a function found'} is no text")
     return value
 
 
 def _scopes(value: Any) -> frozenset[str]:
-    scopes = value.split() if isinstance(value, str) else value or ()
-    if not isinstance(scopes, (list, tuple, set, frozenset)) or not all(
-        isinstance(scope, str) for scope in scopes
-    ):
-        raise InvalidToken
-    return frozenset(scopes)
+    if value is None:
+        return NO_SCOPES
+    scopes = value.split(" ") if isinstance(value, str) else value
+    is_list = isinstance(scopes, list | tuple | set | frozenset)
+    if not is_list or not all(isinstance(scope, str) for scope in scopes):
+        raise _refused("the scopes are no text and no list of texts")
+    return frozenset(scopes) - {""}
 
 
 def _is_moment(value: Any) -> bool:
