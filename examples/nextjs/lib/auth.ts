@@ -166,6 +166,7 @@ export function isBearer(): boolean {
 async function renew(stale: string | null): Promise<void> {
   const sent = sessionVersion();
   if (sent !== stale && !isTokenExpired()) return;
+  if (sent === null && stale !== null) throw new SessionOver(); // signed out while we waited
   try {
     const answer = await requestRefresh(getRefreshToken());
     // Whoever signed out or in meanwhile must not find the old session back.
