@@ -211,6 +211,19 @@ describe.each(["cookie", "bearer"] as const)("in %s mode", (mode) => {
     expect(tab.sessionVersion()).toBe(version);
   });
 
+  test("a refresh that waits while somebody signs out asks for nothing", async () => {
+    const backend = startBackend({});
+    const tab = await openTab();
+    tab.setTokens(tokens(1));
+    const signOut = tab.exclusively(async () => tab.clearTokens());
+
+    const refresh = tab.refreshAccessToken();
+
+    await expect(refresh).rejects.toThrow(tab.SessionOver);
+    await signOut;
+    expect(backend.calls).toEqual([]);
+  });
+
   test("an answer that comes after a sign-out brings nobody back", async () => {
     const tab = await openTab();
     startBackend({
