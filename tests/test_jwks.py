@@ -163,7 +163,8 @@ class TestWhatIsShown:
 
     def test_where_all_are_revoked_the_set_is_empty(self) -> None:
         revoked = RingKey(key=OLD, activate_at=ALWAYS, revoked_at=hours_from_now(-1))
-        client = client_with(ring_of(revoked, RingKey(key=KEYS["HS256"], activate_at=ALWAYS)))
+        secret = RingKey(key=KEYS["HS256"], activate_at=hours_from_now(-1))
+        client = client_with(ring_of(revoked, secret))
 
         assert client.get(PATH).json() == {"keys": []}
 
