@@ -50,11 +50,11 @@ from jwt_auth_kit import (
     require_recent_login,
     require_role,
 )
-from jwt_auth_kit.checks import find_problems
+from jwt_auth_kit.checks import find_key_problems, find_problems
 from jwt_auth_kit.key_ring import ALWAYS
 from jwt_auth_kit.keys import AlgorithmName
 from jwt_auth_kit.remote_keys import RemoteKeys
-from publisher import key_set, publishing
+from publisher import Answer, document, key_set, publishing, raw
 
 ISSUER, AUDIENCE = "https://auth.example.com", "https://api.example.com"
 KEY = Key.generate("EdDSA")
@@ -745,6 +745,30 @@ class TestSettingItUp:
 
     def test_nothing_is_found_wrong_without_it(self) -> None:
         assert find_problems(make_app(make_verifier())) == []
+
+    async def test_keys_that_can_be_read_are_no_problem(self) -> None:
+        async with publishing(key_set(KEY)) as publisher:
+            assert await find_key_problems(make_app(TokenVerifier(publisher.url, **PARTIES))) == []
+
+    @pytest.mark.parametrize(
+        ("answer", "problem"),
+        [
+            (raw(500, b""), "the answer has status 500"),
+            (document({"keys": []}), "the set holds no key that could be used"),
+        ],
+        ids=["an error", "no keys"],
+    )
+    async def test_keys_that_cannot_be_read_are_found_by_the_doctor(
+        self, answer: Answer, problem: str
+    ) -> None:
+        async with publishing(answer) as publisher:
+            found = await find_key_problems(make_app(TokenVerifier(publisher.url, **PARTIES)))
+
+        assert [(each.level, each.subject) for each in found] == [("error", "keys")]
+        assert problem in found[0].message
+
+    async def test_keys_that_are_here_need_no_reading(self) -> None:
+        assert await find_key_problems(make_app(make_verifier())) == []
 
     @pytest.mark.parametrize(("path", "hint"), [("/now", "require_user"), ("/kit", "AuthKit")])
     async def test_what_needs_stores_says_that_there_are_none(self, path: str, hint: str) -> None:

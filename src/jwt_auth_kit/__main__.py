@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from fastapi import FastAPI
 
 from .account_commands import add_account_commands, run_account_command
-from .checks import Finding, find_problems
+from .checks import Finding, find_key_problems, find_problems
 from .errors import AuthError, ConfigurationError
 from .hosts import CommandFailed, load, load_kit, run_on
 from .inspect_command import add_inspect_command, run_inspect_command
@@ -105,7 +105,7 @@ def examine(path: str) -> int:
 
 async def _find_problems(app: FastAPI) -> list[Finding]:
     async with app.router.lifespan_context(app):  # many applications are put together there
-        return find_problems(app)
+        return [*await find_key_problems(app), *find_problems(app)]
 
 
 async def purge_all(kit: AuthKit) -> int:

@@ -18,6 +18,7 @@ from .openapi import has_token_route
 from .passwords import Argon2Hasher
 from .stores.memory import MemoryTokenStore, MemoryUserStore
 from .transports import CookieTransport
+from .verifier import TokenVerifier
 
 logger = logging.getLogger("jwt_auth_kit")
 
@@ -64,6 +65,17 @@ def find_problems(app: FastAPI) -> list[Finding]:
         )
     order: list[Level] = ["error", "warning", "advice"]
     return sorted(found, key=lambda finding: order.index(finding.level))
+
+
+async def find_key_problems(app: FastAPI) -> list[Finding]:
+    """Return what keeps *app* from reading the keys of another service, which takes a request."""
+    authenticator = ensure_installed(app).authenticator
+    if not isinstance(authenticator, TokenVerifier):
+        return []
+    problem = await authenticator.check_keys()
+    if problem is None:
+        return []
+    return [Finding("error", "keys", f"The keys of the issuer cannot be read: {problem}.")]
 
 
 def _cookies(installation: Installation) -> list[CookieTransport]:

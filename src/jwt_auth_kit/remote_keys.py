@@ -104,6 +104,13 @@ class RemoteKeys:
             raise KeysUnavailable
         return key
 
+    async def check(self) -> str | None:
+        """Read the set now; return what is wrong with it, None where it can be used."""
+        await self._read_once(is_urgent=True)
+        if self._problem or self._keys:
+            return self._problem or None
+        return "the set holds no key that could be used"
+
     def _find(self, key_id: Any) -> Key | None:
         if self._keys is None or time.monotonic() >= self._good_until:
             return None

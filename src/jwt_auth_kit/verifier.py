@@ -175,6 +175,12 @@ class TokenVerifier:
             raise _refused("its key was replaced")
         self._check_time(user.claims)
 
+    async def check_keys(self) -> str | None:
+        """Find out whether the issuer's keys can be read; return what is wrong, None if nothing."""
+        check = getattr(self._keys, "check", None)
+        problem: str | None = None if check is None else await check()
+        return problem
+
     async def _require_key(self, key_id: Any) -> Key:
         key = await self._keys.get(key_id)
         if key is None:
