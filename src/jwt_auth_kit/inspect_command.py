@@ -9,6 +9,7 @@ from typing import Any
 
 from .hosts import load_kit
 from .inspection import Inspection, inspect_token
+from .key_sources import named_keys
 from .kit import AuthKit
 from .settings import AuthSettings
 from .stores.memory import MemoryTokenStore, MemoryUserStore
@@ -79,7 +80,7 @@ def _verifier(path: str | None) -> JWTManager | None:
     if path is not None:
         return load_kit(path).jwt
     settings = AuthSettings()
-    if not any((settings.secret_key, settings.keys, settings.keys_file, settings.keys_dir)):
+    if named_keys(settings) in ([], ["jwks_url"]):  # a URL is not asked
         return None
     kit = AuthKit(settings=settings, users=MemoryUserStore(), tokens=MemoryTokenStore())
     return kit.jwt

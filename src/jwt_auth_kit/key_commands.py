@@ -16,7 +16,7 @@ from .key_sources import KeyDirectory
 from .keys import AlgorithmName, Key
 from .settings import AuthSettings
 from .terminal import in_utc, say_table
-from .tokens import CLOCK_SKEW
+from .tokens import longest_life
 
 LEAD = timedelta(minutes=15)
 """Who reads our JWK Set keeps it for ten minutes; a key should be known before it signs."""
@@ -96,9 +96,8 @@ class KeyCommands:
     def __init__(self, directory: KeyDirectory, settings: AuthSettings, *, now: datetime) -> None:
         self._directory = directory
         self._now = now
-        grace = settings.leeway + CLOCK_SKEW
-        self._access_life = settings.access_ttl + grace
-        self._refresh_life = settings.refresh_ttl + grace
+        self._access_life = longest_life(settings.access_ttl, settings.leeway)
+        self._refresh_life = longest_life(settings.refresh_ttl, settings.leeway)
 
     def new(self, algorithm: AlgorithmName, *, draft: bool, activate: bool) -> None:
         """Make a key; print its id and nothing else, so that a script can keep it."""

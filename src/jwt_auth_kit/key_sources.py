@@ -37,11 +37,7 @@ def open_ring(settings: AuthSettings, *, must_sign: bool = True) -> KeyRing:
     Raises:
         ConfigurationError: they name none or several, or what they name cannot be used.
     """
-    named = [
-        name
-        for name in ("secret_key", "keys", "keys_file", "keys_dir", "jwks_url")
-        if getattr(settings, name) is not None
-    ]
+    named = named_keys(settings)
     if len(named) > 1:
         names = " and ".join(f"JWT_{name.upper()}" for name in named)
         raise ConfigurationError(f"{names} are set, but only one of them can be the keys.")
@@ -55,6 +51,12 @@ def open_ring(settings: AuthSettings, *, must_sign: bool = True) -> KeyRing:
         return KeyRing.from_source(source, must_sign=must_sign)
     secret = settings.secret_key
     return KeyRing.from_secret(None if secret is None else secret.get_secret_value())
+
+
+def named_keys(settings: AuthSettings) -> list[str]:
+    """Return which of the settings that name keys are set; more than one cannot be used."""
+    names = ("secret_key", "keys", "keys_file", "keys_dir", "jwks_url")
+    return [name for name in names if getattr(settings, name) is not None]
 
 
 def _named_source(settings: AuthSettings) -> KeySource | None:

@@ -185,8 +185,7 @@ class Key:
         if self.is_symmetric:
             raise ConfigurationError("A symmetric key has no public part to publish.")
         members = _jwk(self.algorithm, self._verifies)
-        public = {name: members[name] for name in members if name not in _PRIVATE_MEMBERS}
-        return {**public, "kid": self.id, "alg": self.algorithm, "use": "sig"}
+        return {**public_members(members), "kid": self.id, "alg": self.algorithm, "use": "sig"}
 
     def private_jwk(self) -> dict[str, Any]:
         """Return the whole key as a JWK: keep it as you keep a password."""
@@ -217,6 +216,11 @@ class Key:
         """
         if not _ALGORITHMS[self.algorithm].verify(signing_input, self._verifies, signature):
             raise InvalidToken
+
+
+def public_members(jwk: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *jwk* without what is private in keys of any kind (RFC 7518 section 6)."""
+    return {name: jwk[name] for name in jwk if name not in _PRIVATE_MEMBERS}
 
 
 def _check_id(key_id: Any) -> None:

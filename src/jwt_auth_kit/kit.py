@@ -190,8 +190,8 @@ class AuthKit:
             RevokedToken: its session ended or its user's rights changed, as far as known here.
             InvalidToken: anything else.
         """
-        claims = self.jwt.verify_access_token(access_token)
-        key = self.jwt.key_of(access_token)
+        verified = self.jwt.verify(access_token)
+        claims = verified.claims
         await self._sessions.check(claims)
         return CurrentUser(
             id=claims["sub"],
@@ -202,8 +202,8 @@ class AuthKit:
             auth_time=_moment(claims.get("auth_time")),
             scopes=frozenset(claims["scope"].split()) if "scope" in claims else NO_SCOPES,
             claims=claims,
-            key_id=key.id,
-            key_thumbprint=key.thumbprint,
+            key_id=verified.key_id,
+            key_thumbprint=verified.thumbprint,
         )
 
     async def recheck(self, user: CurrentUser) -> None:

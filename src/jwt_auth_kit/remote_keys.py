@@ -12,7 +12,7 @@ from typing import Any
 
 from .errors import ConfigurationError, InvalidToken, KeysUnavailable
 from .jws import read_object
-from .keys import Key
+from .keys import Key, public_members
 
 try:
     import httpx
@@ -37,7 +37,6 @@ MAX_KEYS = 100
 
 _HOST = re.compile(r"[\w.:-]+", re.ASCII)
 _SECONDS = re.compile(r'max-age="?(\d{1,9})')
-_PRIVATE_MEMBERS = frozenset({"d", "k", "p", "q", "dp", "dq", "qi", "oth"})
 
 
 class BadKeySet(Exception):
@@ -240,7 +239,7 @@ def _read_key(jwk: Any) -> Key | None:
     """Read a public key; sets may hold others, which RFC 7517 section 5 tells to ignore."""
     if not isinstance(jwk, dict) or jwk.get("kty") == "oct":  # whoever reads that could sign
         return None
-    public = {name: jwk[name] for name in jwk if name not in _PRIVATE_MEMBERS}
+    public = public_members(jwk)
     if public.get("kty") == "RSA":
         public.setdefault("alg", "RS256")  # some issuers leave it to be understood
     try:

@@ -24,7 +24,7 @@ from .revocations import AgingDict, RevocationFeed, RevocationWatch
 from .sessions import TOMBSTONE, Decision, Outcome, Session, confirm, decide
 from .settings import AuthSettings
 from .stores.base import StoredSession, TokenStore, User, UserStore
-from .tokens import CLOCK_SKEW, Claims, JWTManager, TokenPair
+from .tokens import Claims, JWTManager, TokenPair
 
 logger = logging.getLogger("jwt_auth_kit")
 
@@ -80,7 +80,7 @@ class SessionManager:
         self._audit = audit
         self._scopes = scopes
         self._now = clock
-        keep = settings.access_ttl + settings.leeway + CLOCK_SKEW
+        keep = jwt.access_life
         self._revocations = RevocationFeed(keep=keep)
         self._watch = RevocationWatch(
             self._revocations,

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NotRequired, TypedDict, cast
 
@@ -116,14 +116,13 @@ class JWTManager:
         self.leeway = leeway
         self.profile_claims = tuple(profile_claims)
         self.now = clock
-        # A key verifies as long as tokens of the kind it signed may live.
-        grace = leeway + CLOCK_SKEW
-        self._lives = {
-            HEADER_TYPES["access"]: access_ttl + grace,
-            HEADER_TYPES["refresh"]: refresh_ttl + grace,
-        }
-        self.access_life = access_ttl + grace
+        self.access_life = longest_life(access_ttl, leeway)
         """How long an access token may be good for somebody, whatever the clocks say."""
+        # A key verifies as long as tokens of the kind it signed may live.
+        self._lives = {
+            HEADER_TYPES["access"]: self.access_life,
+            HEADER_TYPES["refresh"]: longest_life(refresh_ttl, leeway),
+        }
         self._leeway = leeway.total_seconds()
         self._skew = max(CLOCK_SKEW, leeway).total_seconds()
         self._verified = VerifiedTokens[Claims]()
@@ -236,6 +235,12 @@ class JWTManager:
             WrongTokenType: genuine, but of another kind.
             InvalidToken: anything else.
         """
+        return self.verify(token, token_type, allow_expired=allow_expired).claims
+
+    def verify(
+        self, token: str, token_type: TokenType = "access", *, allow_expired: bool = False
+    ) -> VerifiedToken[Claims]:
+        """Do as ``verify_token`` does, and tell by which key the token is."""
         known = self._verified.get(token) if token_type == "access" else None
         if known is not None:
             now = self.now()
@@ -243,7 +248,7 @@ class JWTManager:
             if not known.is_by(key):  # revoked or replaced since
                 raise InvalidToken
             self._check_time(known.claims, now, allow_expired=allow_expired)
-            return known.claims.copy()
+            return VerifiedToken(known.key_id, known.thumbprint, known.claims.copy())
         signed = SignedToken.parse(token)
         key = self._require_key(signed.header.get("kid"), signed.type)
         claims = signed.verify(key)
@@ -252,9 +257,9 @@ class JWTManager:
             raise WrongTokenType
         self._check_audience(claims)
         self.check_time(claims, allow_expired=allow_expired)
-        verified = cast("Claims", claims)
+        verified = VerifiedToken(key.id, key.thumbprint, cast("Claims", claims))
         if token_type == "access":
-            self._verified.add(token, VerifiedToken(key.id, key.thumbprint, verified.copy()))
+            self._verified.add(token, replace(verified, claims=verified.claims.copy()))
         return verified
 
     def _require_key(self, key_id: Any, header_type: str | None) -> Key:
@@ -294,16 +299,6 @@ class JWTManager:
                 raise InvalidToken
         self.check_time(claims)
 
-    def key_of(self, token: str) -> Key:
-        """Return the key of an access token that was verified just now.
-
-        Raises:
-            InvalidToken: it was revoked since.
-        """
-        known = self._verified.get(token)
-        key_id = SignedToken.parse(token).header.get("kid") if known is None else known.key_id
-        return self._require_key(key_id, HEADER_TYPES["access"])
-
     def check_time(self, claims: Mapping[str, Any], *, allow_expired: bool = False) -> None:
         """Let *claims* of a verified token pass whose time has come and is not over.
 
@@ -317,10 +312,9 @@ class JWTManager:
         self, claims: Mapping[str, Any], moment: datetime, *, allow_expired: bool
     ) -> None:
         now = moment.timestamp()
-        latest = now + self._skew
-        if claims["iat"] > latest or claims.get("nbf", 0) > latest:
+        if is_early(claims, now, self._skew):
             raise InvalidToken
-        if not allow_expired and now >= claims["exp"] + self._leeway:
+        if not allow_expired and is_over(claims, now, self._leeway):
             raise ExpiredToken
 
     def _sign(self, claims: dict[str, Any], token_type: TokenType) -> str:
@@ -330,6 +324,21 @@ class JWTManager:
             claims["aud"] = self.audience
         payload = ENCODER.encode(claims).encode()
         return self.keys.signer(self.now()).sign(payload, token_type=HEADER_TYPES[token_type])
+
+
+def longest_life(ttl: timedelta, leeway: timedelta) -> timedelta:
+    """Return how long a token may be good for somebody, whatever the clocks say."""
+    return ttl + leeway + CLOCK_SKEW
+
+
+def is_early(claims: Mapping[str, Any], now: float, skew: float) -> bool:
+    """Tell whether the time of a token has not come, on clocks that differ by *skew* seconds."""
+    return bool(max(claims.get("iat", 0), claims.get("nbf", 0)) > now + skew)
+
+
+def is_over(claims: Mapping[str, Any], now: float, leeway: float) -> bool:
+    """Tell whether a token has expired, *leeway* seconds granted."""
+    return bool(now >= claims["exp"] + leeway)
 
 
 def _subject(user_data: Mapping[str, Any]) -> str:

@@ -12,10 +12,18 @@ from .errors import ConfigurationError, ExpiredToken, InvalidToken, WrongTokenTy
 from .events import AuditTrail, EventHook, log_event
 from .jws import SignedToken, VerifiedToken, VerifiedTokens
 from .key_ring import KeyRing
-from .key_sources import open_ring
+from .key_sources import named_keys, open_ring
 from .keys import Key
 from .settings import AuthSettings
-from .tokens import CLOCK_SKEW, HEADER_TYPES, MAX_COUNT, utc_now
+from .tokens import (
+    CLOCK_SKEW,
+    HEADER_TYPES,
+    MAX_COUNT,
+    is_early,
+    is_over,
+    longest_life,
+    utc_now,
+)
 
 logger = logging.getLogger("jwt_auth_kit")
 
@@ -190,7 +198,7 @@ class TokenVerifier:
     def _open(self, jwks_url: str | None, keys: KeyRing | KeyFinder | None) -> KeyFinder:
         if jwks_url is not None and keys is not None:
             raise ConfigurationError("TokenVerifier takes jwks_url or keys, not both.")
-        if keys is None and jwks_url is None and _names_only_url(self.settings):
+        if keys is None and jwks_url is None and named_keys(self.settings) == ["jwks_url"]:
             jwks_url = self.settings.jwks_url
         if jwks_url is not None:
             # Not at the top: it needs a package that others can do without.
@@ -224,9 +232,9 @@ class TokenVerifier:
         moments = [claims.get("exp"), claims.get("iat", 0), claims.get("nbf", 0)]
         if not all(map(_is_moment, moments)):
             raise _refused("exp, iat or nbf is no moment")
-        if max(moments[1:]) > now + self._skew:
+        if is_early(claims, now, self._skew):
             raise _refused("iat or nbf is in the future")
-        if now >= moments[0] + self._leeway:
+        if is_over(claims, now, self._leeway):
             raise ExpiredToken
 
     def _user(self, remembered: Mapping[str, Any], key: Key) -> CurrentUser:
@@ -265,7 +273,7 @@ class _RingKeys:
         settings = verifier.settings
         self._ring = ring
         self._now = verifier.now
-        self._keep = settings.access_ttl + settings.leeway + CLOCK_SKEW
+        self._keep = longest_life(settings.access_ttl, settings.leeway)
 
     async def get(self, key_id: Any) -> Key | None:
         """See KeyFinder.get; a token that names no key has the one of a ring of one."""
@@ -274,11 +282,6 @@ class _RingKeys:
             good = [item.key for item in self._ring.keys if item.verifies(now, keep=self._keep)]
             return good[0] if len(good) == 1 else None
         return self._ring.find(key_id, now, keep=self._keep)
-
-
-def _names_only_url(settings: AuthSettings) -> bool:
-    others = (settings.secret_key, settings.keys, settings.keys_file, settings.keys_dir)
-    return all(other is None for other in others)  # or else open_ring() says what is wrong
 
 
 def _require(name: str, given: str | None, setting: str | None) -> str:
