@@ -2,7 +2,7 @@
 
 Playwright's synchronous API keeps an event loop of its own running in the thread that opened it,
 and while it does, no asynchronous test can run there. So a browser belongs to one test module
-whose tests are all plain functions: open it in a fixture of module scope.
+whose tests are all plain functions: the fixture of ``conftest`` has module scope.
 """
 
 import shutil

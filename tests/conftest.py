@@ -1,10 +1,17 @@
 """What every test gets: asyncio, and no environment of the machine it runs on."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:  # most tests need no browser, and can do without the time it takes to import one
+    from playwright.sync_api import Browser
+
+    from browsers import Visitor
 
 pytest_plugins = ["databases"]
 
@@ -26,3 +33,21 @@ def without_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     for name in [name for name in os.environ if name.upper().startswith("JWT_")]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """A browser for the tests of one module, which are all plain functions."""
+    from browsers import chromium
+
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def visitor(browser: "Browser") -> Iterator["Visitor"]:
+    """Somebody with a browser profile of their own."""
+    from browsers import visit
+
+    with visit(browser) as visitor:
+        yield visitor

@@ -19,9 +19,9 @@ from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Frame, Page
+from playwright.sync_api import Frame, Page
 
-from browsers import Visitor, chromium, visit
+from browsers import Visitor
 from live import ROOT, live_server
 
 HOST = "app.localhost"
@@ -192,18 +192,6 @@ class Victim:
             for answer in self.visitor.answers
             if answer.method != "GET" and answer.url.startswith(self.example.origin)
         ]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def visitor(browser: Browser) -> Iterator[Visitor]:
-    with visit(browser) as visitor:
-        yield visitor
 
 
 @pytest.fixture(scope="module")

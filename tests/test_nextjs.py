@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, expect
 
 import nextjs
 import servers
-from browsers import Visitor, chromium, visit
+from browsers import Visitor, visit
 from nextjs import ADMIN, PASSWORD, Mode, Site, fill_in, heading, sign_in, wait_for_page
 
 ACCESS_TTL = 3
@@ -80,18 +80,6 @@ def sites(checks: object, postgresql: servers.PostgreSQL) -> Iterator[dict[Mode,
 @pytest.fixture(params=MODES)
 def site(request: pytest.FixtureRequest, sites: dict[Mode, Site]) -> Site:
     return sites[request.param]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def visitor(browser: Browser) -> Iterator[Visitor]:
-    with visit(browser) as visitor:
-        yield visitor
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route
 
-from browsers import Visitor, chromium, visit
+from browsers import Visitor, visit
 from live import live_server
 
 EMAIL = "ada@example.com"
@@ -57,12 +57,6 @@ app = FastAPI()
 app.include_router(auth_router)
 install(app, AuthKit(), transports=[CookieTransport(), BearerTransport()])
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture
