@@ -268,3 +268,19 @@ def test_the_doctor_finds_what_keeps_an_application_from_running(
     assert done.returncode == 1
     assert cure in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_misspelt_variable_is_told_with_the_right_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JWT_COOKIE", "1")
+    monkeypatch.setenv("JWT_REFRESH_TLL", "60")
+
+    findings = find_problems(make_app())
+
+    told = [(each.level, each.message) for each in findings if each.subject == "settings"]
+    assert told == [
+        (
+            "warning",
+            "JWT_REFRESH_TLL is not a setting of jwt-auth-kit. Did you mean JWT_REFRESH_TTL?",
+        ),
+        ("advice", "JWT_COOKIE is not a setting of jwt-auth-kit."),
+    ]

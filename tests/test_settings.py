@@ -29,6 +29,7 @@ from jwt_auth_kit import (
     StoreUnavailable,
 )
 from jwt_auth_kit.passwords import Argon2Hasher
+from jwt_auth_kit.settings import unknown_variables
 from jwt_auth_kit.stores.base import Revocations
 
 START = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -436,6 +437,49 @@ class TestWhatIsRefused:
         assert str(caught.value).startswith(f"{variable}: ")
         assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
+    @pytest.mark.parametrize(
+        ("variable", "text", "cure"),
+        [
+            ("JWT_ACCESS_TTL", "15m", "write seconds (900) or an ISO 8601 duration (PT15M)"),
+            ("JWT_ACCESS_TTL", "0", "must be from 0:00:01 to 12:00:00"),
+            ("JWT_ACCESS_TTL", "PT13H", "must be from 0:00:01 to 12:00:00"),
+            ("JWT_MAX_SESSIONS", "0", "Input should be greater than or equal to 1"),
+            (
+                "JWT_TRUSTED_PROXIES",
+                "proxy.example.com",
+                "write addresses or networks, separated by commas (10.0.0.1, 10.1.0.0/16)",
+            ),
+        ],
+    )
+    def test_a_refusal_says_what_to_write_instead(
+        self, variable: str, text: str, cure: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(variable, text)
+
+        with pytest.raises(ConfigurationError) as caught:
+            AuthSettings()
+
+        assert str(caught.value) == f"{variable}: {cure}"
+
+    @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "cp1252"])
+    def test_a_dotenv_file_in_another_encoding_is_named(
+        self, encoding: str, tmp_path: Path
+    ) -> None:
+        (tmp_path / ".env").write_bytes(f"# caf\xe9\nJWT_SECRET_KEY={SECRET}\n".encode(encoding))
+
+        with pytest.raises(ConfigurationError) as caught:
+            AuthSettings()
+
+        assert str(caught.value) == ".env is not encoded as UTF-8. Save it as UTF-8."
+        assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+    def test_of_several_dotenv_files_the_bad_one_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "good.env").write_text("JWT_LEEWAY=1\n")
+        (tmp_path / "bad.env").write_bytes(b"# caf\xe9\n")
+
+        with pytest.raises(ConfigurationError, match=r"^bad\.env is not encoded as UTF-8"):
+            AuthSettings(_env_file=("good.env", "bad.env"))
+
     def test_a_secret_of_a_wrong_type_is_not_shown(self) -> None:
         secret = ["hunter" + str(2)]
 
@@ -492,6 +536,28 @@ def test_an_empty_variable_counts_as_not_set(name: str, monkeypatch: pytest.Monk
 
     assert AuthSettings() == AuthSettings(_env_file=None)
     assert AuthSettings().audience is None
+
+
+def test_a_byte_order_mark_hides_no_setting(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfJWT_LEEWAY=1\n")
+
+    assert AuthSettings().leeway == timedelta(seconds=1)
+
+
+def test_unknown_variables_are_listed_with_the_nearest_setting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("JWT_SECRETKEY", SECRET)
+    monkeypatch.setenv("jwt_acces_ttl", "60")
+    (tmp_path / ".env").write_text("JWT_LEEWAY=1\nJWT_ALGORITHM=HS256\nOTHER=1\n")
+
+    unknown = unknown_variables()
+
+    assert unknown == {
+        "JWT_ACCES_TTL": "JWT_ACCESS_TTL",
+        "JWT_ALGORITHM": None,
+        "JWT_SECRETKEY": "JWT_SECRET_KEY",
+    }
 
 
 def test_a_misspelt_setting_is_refused() -> None:

@@ -16,6 +16,7 @@ from .errors import ConfigurationError
 from .kit import AuthKit
 from .openapi import has_token_route
 from .passwords import Argon2Hasher
+from .settings import unknown_variables
 from .stores.memory import MemoryTokenStore, MemoryUserStore
 from .transports import CookieTransport
 from .verifier import TokenVerifier
@@ -58,6 +59,7 @@ def find_problems(app: FastAPI) -> list[Finding]:
         *_about_cors(app, installation),
         *_about_cookies(installation),
         *_about_authenticator(app, installation.authenticator),
+        *_about_variables(),
     ]
     if app.debug:
         found.append(
@@ -192,6 +194,15 @@ def _about_kit(kit: AuthKit) -> Iterator[Finding]:
             f"factor ask for {ADVISED_PASSWORD_LENGTH}: "
             f"AuthKit(password_policy=PasswordPolicy(min_length={ADVISED_PASSWORD_LENGTH})).",
         )
+
+
+def _about_variables() -> Iterator[Finding]:
+    for name, near in unknown_variables().items():
+        if near is None:
+            message = f"{name} is not a setting of jwt-auth-kit."
+        else:
+            message = f"{name} is not a setting of jwt-auth-kit. Did you mean {near}?"
+        yield Finding("advice" if near is None else "warning", "settings", message)
 
 
 def _about_memory(kit: AuthKit) -> Iterator[Finding]:

@@ -1,17 +1,30 @@
 """Settings from the environment: JWT_SECRET_KEY, JWT_ACCESS_TTL and the rest."""
 
+import os
 from datetime import timedelta
+from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from annotated_types import Ge, Le
-from pydantic import BeforeValidator, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
 from .errors import ConfigurationError
 
 WhenStale = Literal["check", "reject", "allow"]
+
+PREFIX = "JWT_"
+DURATION_SYNTAX = "write seconds (900) or an ISO 8601 duration (PT15M)"
+NETWORK_SYNTAX = "write addresses or networks, separated by commas (10.0.0.1, 10.1.0.0/16)"
 
 
 def _seconds(value: Any) -> Any:
@@ -31,9 +44,20 @@ def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
+def _between(lowest: timedelta, highest: timedelta) -> AfterValidator:
+    def check(value: timedelta) -> timedelta:
+        if not lowest <= value <= highest:
+            limits = {"lowest": str(lowest), "highest": str(highest)}
+            raise PydanticCustomError("range", "must be from {lowest} to {highest}", limits)
+        return value
+
+    return AfterValidator(check)
+
+
 Network = IPv4Network | IPv6Network
 Span = Annotated[timedelta, BeforeValidator(_seconds)]
-Life = Annotated[Span, Ge(timedelta(seconds=1)), Le(timedelta(days=3650))]
+Life = Annotated[Span, _between(timedelta(seconds=1), timedelta(days=3650))]
+Pause = Annotated[Span, _between(timedelta(0), timedelta(minutes=5))]
 
 
 class AuthSettings(BaseSettings):
@@ -46,9 +70,9 @@ class AuthSettings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="JWT_",
+        env_prefix=PREFIX,
         env_file=".env",
-        env_file_encoding="utf-8",
+        env_file_encoding="utf-8-sig",  # some editors begin a file with a byte order mark
         env_ignore_empty=True,
         extra="ignore",  # a shared .env holds other services' keys
         frozen=True,
@@ -71,7 +95,9 @@ class AuthSettings(BaseSettings):
     """Where another service publishes the keys of its tokens, for an application that only
     verifies them."""
 
-    access_ttl: Annotated[Life, Le(timedelta(hours=12))] = timedelta(minutes=15)
+    access_ttl: Annotated[Span, _between(timedelta(seconds=1), timedelta(hours=12))] = timedelta(
+        minutes=15
+    )
     """Life of an access token, never past the end of its session."""
 
     refresh_ttl: Life = timedelta(days=7)
@@ -80,17 +106,13 @@ class AuthSettings(BaseSettings):
     session_ttl: Life = timedelta(days=30)
     """A session ends this long after the login, however often it is refreshed."""
 
-    reuse_window: Annotated[Span, Ge(timedelta(0)), Le(timedelta(minutes=5))] = timedelta(
-        seconds=30
-    )
+    reuse_window: Pause = timedelta(seconds=30)
     """How long a refresh token that was just replaced gets the same successor again."""
 
-    max_sessions: Annotated[int, Ge(1)] | None = None
+    max_sessions: Annotated[int, Field(ge=1)] | None = None
     """Sessions a user may have at once; a login beyond it ends the oldest."""
 
-    revocation_interval: Annotated[Span, Ge(timedelta(0)), Le(timedelta(minutes=5))] = timedelta(
-        seconds=4
-    )
+    revocation_interval: Pause = timedelta(seconds=4)
     """How long a revocation in one process may stay unknown in another."""
 
     when_stale: WhenStale = "check"
@@ -103,7 +125,7 @@ class AuthSettings(BaseSettings):
     audience: str | None = None
     """``aud`` of our tokens; when set, tokens for others are refused."""
 
-    leeway: Annotated[Span, Ge(timedelta(0)), Le(timedelta(minutes=5))] = timedelta(0)
+    leeway: Pause = timedelta(0)
     """Extra time granted to ``exp``, for clocks that differ between machines."""
 
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)] = ()
@@ -116,6 +138,8 @@ class AuthSettings(BaseSettings):
         ).model_fields.keys()
         if unknown:
             raise ConfigurationError(f"AuthSettings has no {', '.join(sorted(unknown))}.")
+        for file in _env_files(values.get("_env_file", self.model_config["env_file"])):
+            _check_encoding(file)
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -140,9 +164,54 @@ class AuthSettings(BaseSettings):
         return self
 
 
+def unknown_variables() -> dict[str, str | None]:
+    """Return each ``JWT_*`` variable that is no setting, with the setting it may be meant for.
+
+    The environment and ``.env`` are searched; a name may belong to the application itself.
+    """
+    known = [name.upper() for name in AuthSettings.model_fields]
+    found = (name.upper() for name in {*os.environ, *DotEnvSettingsSource(AuthSettings).env_vars})
+    unknown = {name.removeprefix(PREFIX) for name in found if name.startswith(PREFIX)} - {*known}
+    nearest = {name: get_close_matches(name, known, n=1, cutoff=0.75) for name in sorted(unknown)}
+    return {PREFIX + name: PREFIX + near[0] if near else None for name, near in nearest.items()}
+
+
+def _env_files(files: Any) -> list[Path]:
+    """Return the files that pydantic-settings is going to read."""
+    several = files if isinstance(files, list | tuple) else [files]
+    paths = [Path(file).expanduser() for file in several if file]
+    return [path for path in paths if path.is_file()]
+
+
+def _check_encoding(file: Path) -> None:
+    """Refuse a file that would be misread; some editors on Windows write UTF-16 or cp1252."""
+    try:
+        content = file.read_bytes()
+        is_text = "\x00" not in content.decode()
+    except UnicodeDecodeError:
+        is_text = False
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be read: {error.strerror}.") from None
+    if not is_text:
+        raise ConfigurationError(f"{file} is not encoded as UTF-8. Save it as UTF-8.")
+
+
 def _explain(error: ValidationError) -> str:
-    problems = [
-        f"JWT_{'_'.join(map(str, problem['loc'][:1])).upper()}: {problem['msg']}"
-        for problem in error.errors(include_input=False, include_url=False, include_context=False)
-    ]
-    return "; ".join(problems)
+    details = error.errors(include_input=False, include_url=False)
+    # A union reports a problem for each of its members; one sentence about a variable is enough.
+    return "; ".join(
+        {_variable(each): f"{_variable(each)}: {_cure(each)}" for each in details}.values()
+    )
+
+
+def _variable(problem: ErrorDetails) -> str:
+    return f"{PREFIX}{'_'.join(map(str, problem['loc'][:1])).upper()}"
+
+
+def _cure(problem: ErrorDetails) -> str:
+    kind = problem["type"]
+    if kind.startswith("time_delta"):
+        return DURATION_SYNTAX
+    if kind.startswith("ip_v"):
+        return NETWORK_SYNTAX
+    return problem["msg"]
