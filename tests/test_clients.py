@@ -2,14 +2,26 @@
 
 from collections.abc import Sequence
 from ipaddress import ip_network
+from typing import Annotated, Any
 
+import anyio
 import pytest
+from fastapi import Depends, FastAPI, WebSocket
 from fastapi.testclient import TestClient
 from starlette.requests import HTTPConnection
 
-from apps import PASSWORD, Events, make_app, make_kit, register
-from jwt_auth_kit import AuthSettings, ConfigurationError
-from jwt_auth_kit.clients import _warn_of_forwarded_addresses, get_client
+from apps import EMAIL, PASSWORD, Events, make_app, make_kit, register
+from jwt_auth_kit import (
+    AuthKit,
+    AuthSettings,
+    ClientDep,
+    ConfigurationError,
+    KeyRing,
+    TokenVerifier,
+    get_auth,
+    install,
+)
+from jwt_auth_kit.clients import _warn_of_forwarded_addresses, read_client
 
 PEER = ("192.0.2.1", 51234)
 PROXY = ("10.0.0.5", 51234)
@@ -24,7 +36,7 @@ def address(
 ) -> str | None:
     headers = [(b"x-forwarded-for", hop.encode()) for hop in forwarded]
     connection = HTTPConnection({"type": "http", "client": peer, "headers": headers})
-    return get_client(connection, [ip_network(network) for network in trusted]).ip
+    return read_client(connection, [ip_network(network) for network in trusted]).ip
 
 
 @pytest.mark.parametrize("forged", ["6.6.6.6", "127.0.0.1", "10.0.0.5", "rubbish", ""])
@@ -122,6 +134,90 @@ def test_the_environment_names_the_proxies(monkeypatch: pytest.MonkeyPatch) -> N
         register(client)
 
     assert {event.ip for event in events} == {"203.0.113.9"}
+
+
+def app_with_own_routes(authenticator: AuthKit | TokenVerifier) -> FastAPI:
+    app = FastAPI()
+    install(app, authenticator)
+
+    @app.get("/client")
+    async def show(client: ClientDep) -> dict[str, str | None]:
+        return {"ip": client.ip, "user_agent": client.user_agent}
+
+    @app.post("/sign-in")
+    async def sign_in(
+        password: str, client: ClientDep, kit: Annotated[AuthKit, Depends(get_auth)]
+    ) -> str:
+        return (await kit.login(EMAIL, password, client=client)).session_id
+
+    @app.websocket("/socket")
+    async def socket(websocket: WebSocket, client: ClientDep) -> None:
+        await websocket.accept()
+        await websocket.send_text(str(client.ip))
+        await websocket.close()
+
+    return app
+
+
+def trusting_kit(**options: Any) -> AuthKit:
+    return make_kit(settings={"trusted_proxies": "10.0.0.0/8"}, **options)
+
+
+def test_a_login_route_of_the_host_is_told_the_client_behind_the_proxies() -> None:
+    events = Events()
+    kit = trusting_kit(on_event=events)
+    anyio.run(kit.create_user, EMAIL, PASSWORD)
+    with TestClient(app_with_own_routes(kit), client=PROXY) as browser:
+        browser.headers["X-Forwarded-For"] = "6.6.6.6, 203.0.113.9"
+
+        assert browser.post("/sign-in", params={"password": PASSWORD}).status_code == 200
+        assert browser.post("/sign-in", params={"password": "wrong"}).status_code == 401
+
+    assert [(event.name, event.ip) for event in events[1:]] == [
+        ("logged_in", "203.0.113.9"),
+        ("login_failed", "203.0.113.9"),
+    ]
+
+
+def test_any_route_may_ask_for_the_client() -> None:
+    with TestClient(app_with_own_routes(trusting_kit()), client=PEER) as browser:
+        shown = browser.get(
+            "/client", headers={"User-Agent": "curl/8", "X-Forwarded-For": "6.6.6.6"}
+        )
+
+    assert shown.json() == {"ip": "192.0.2.1", "user_agent": "curl/8"}
+
+
+def test_a_service_that_only_verifies_tokens_is_told_the_client_too() -> None:
+    settings = AuthSettings(trusted_proxies=["10.0.0.0/8"], issuer="shop", audience="api")
+    verifier = TokenVerifier(keys=KeyRing.random(), settings=settings)
+    with TestClient(app_with_own_routes(verifier), client=PROXY) as browser:
+        shown = browser.get("/client", headers={"X-Forwarded-For": "203.0.113.9"})
+
+    assert shown.json()["ip"] == "203.0.113.9"
+
+
+def test_a_websocket_route_is_told_the_client_behind_the_proxies() -> None:
+    with (
+        TestClient(app_with_own_routes(trusting_kit()), client=PROXY) as browser,
+        browser.websocket_connect("/socket", headers={"X-Forwarded-For": "203.0.113.9"}) as socket,
+    ):
+        assert socket.receive_text() == "203.0.113.9"
+
+
+def test_a_mounted_application_asks_the_one_it_is_mounted_in() -> None:
+    outer, inner = FastAPI(), FastAPI()
+    install(outer, trusting_kit())
+
+    @inner.get("/client")
+    async def show(client: ClientDep) -> str | None:
+        return client.ip
+
+    outer.mount("/inner", inner)
+    with TestClient(outer, client=PROXY) as browser:
+        shown = browser.get("/inner/client", headers={"X-Forwarded-For": "203.0.113.9"})
+
+    assert shown.json() == "203.0.113.9"
 
 
 @pytest.mark.parametrize("value", ["10.0.0.300", "proxy.example", "10.0.0.1/8", "*"])

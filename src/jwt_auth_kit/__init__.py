@@ -3,9 +3,11 @@
 from .current_user import CurrentUser
 from .dependencies import (
     AdminDep,
+    ClientDep,
     SessionDep,
     UserDep,
     get_auth,
+    get_client,
     get_current_user,
     get_optional_user,
     install,
@@ -79,6 +81,7 @@ __all__ = [
     "Busy",
     "Claims",
     "Client",
+    "ClientDep",
     "ConfigurationError",
     "CookieTransport",
     "CrossSiteRequest",
@@ -140,6 +143,7 @@ __all__ = [
     "deny_by_default",
     "error_responses",
     "get_auth",
+    "get_client",
     "get_current_user",
     "get_optional_user",
     "install",

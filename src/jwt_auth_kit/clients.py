@@ -20,7 +20,7 @@ MAX_IP_LENGTH = 45
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-def get_client(connection: HTTPConnection, trusted_proxies: Sequence[Network] = ()) -> Client:
+def read_client(connection: HTTPConnection, trusted_proxies: Sequence[Network] = ()) -> Client:
     """Tell address and user agent of *connection*, for the audit trail and the throttle.
 
     The address is the one that connected. If that is a trusted proxy, it is the last one in

@@ -12,7 +12,7 @@ from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 from starlette.routing import Mount, Router
 
-from .clients import get_client
+from .clients import read_client
 from .current_user import Authenticator, CurrentUser
 from .errors import (
     AuthError,
@@ -79,7 +79,7 @@ class Installation:
 
     def read_client(self, connection: HTTPConnection) -> Client:
         """Tell where a request came from, past the proxies that are trusted."""
-        return get_client(connection, self.authenticator.settings.trusted_proxies)
+        return read_client(connection, self.authenticator.settings.trusted_proxies)
 
 
 def install(
@@ -156,6 +156,18 @@ async def get_auth(connection: HTTPConnection) -> AuthKit:
             application only verifies tokens.
     """
     return get_installation(connection).kit
+
+
+async def get_client(connection: HTTPConnection) -> Client:
+    """Return the client of a request: a dependency for login routes of your own.
+
+    The address is that of the peer, or the one that the proxies in ``JWT_TRUSTED_PROXIES`` report.
+    """
+    return get_installation(connection).read_client(connection)
+
+
+ClientDep = Annotated[Client, Depends(get_client)]
+"""Parameter type: ``async def route(client: ClientDep)``."""
 
 
 class _Bearer(SecurityBase):
