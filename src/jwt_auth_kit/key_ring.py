@@ -190,15 +190,16 @@ class KeyRing:
             now: the moment.
             keep: how long tokens live; a key verifies that much longer than it signs.
         """
-        if not isinstance(key_id, str):
-            return None
-        if time.monotonic() >= self._due:
-            self._look_for_changes()
-        item = self._by_id.get(key_id)
-        if item is None:
-            self._look_for_changes(UNKNOWN_KEY_INTERVAL, wait=True)
-            item = self._by_id.get(key_id)
+        item = self._find(key_id)
         return item.key if item is not None and item.verifies(now, keep=keep) else None
+
+    def find_unrevoked(self, key_id: Any, now: datetime) -> Key | None:
+        """Return the key that a token names unless it is revoked at *now*; see ``find``.
+
+        Another server's clock may have let it sign earlier or later than ours says.
+        """
+        item = self._find(key_id)
+        return None if item is None or _is_past(item.revoked_at, now) else item.key
 
     def public_jwks(self, now: datetime, *, keep: timedelta) -> list[dict[str, Any]]:
         """Return the public keys that verify at *now*, as JWKs; symmetric ones are left out."""
@@ -222,6 +223,17 @@ class KeyRing:
             if moment is not None and moment > now
         ]
         return min(moments, default=None)
+
+    def _find(self, key_id: Any) -> RingKey | None:
+        if not isinstance(key_id, str):
+            return None
+        if time.monotonic() >= self._due:
+            self._look_for_changes()
+        item = self._by_id.get(key_id)
+        if item is None:
+            self._look_for_changes(UNKNOWN_KEY_INTERVAL, wait=True)
+            item = self._by_id.get(key_id)
+        return item
 
     def _follow(self, source: KeySource, interval: timedelta) -> None:
         self._source = source

@@ -496,7 +496,9 @@ async def _end_replaced_session(request: Request, client: Client) -> None:
 async def _leave(request: Request, response: Response) -> None:
     """Log out a client without tokens: its cookies may have ended before it did."""
     transport = _answering(request)[0]
-    if transport.cookie_name is None:
+    # Beside an Authorization header of any scheme cookies are not read. Deleting them would look
+    # like a logout, and their session would go on.
+    if transport.cookie_name is None or "authorization" in request.headers:
         raise NotAuthenticated
     transport.guard(request)
     transport.clear(response)
