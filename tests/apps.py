@@ -25,6 +25,7 @@ from jwt_auth_kit import (
 
 EMAIL = "ada@example.com"
 PASSWORD = "correct horse battery"
+ADDRESS = "192.0.2.1"
 
 
 @dataclass
@@ -73,7 +74,7 @@ def make_app(kit: AuthKit | None = None) -> FastAPI:
 @contextmanager
 def serve(kit: AuthKit | None = None) -> Iterator[TestClient]:
     """Run ``make_app(kit)`` with its lifespan, in one event loop."""
-    with TestClient(make_app(kit)) as client:
+    with TestClient(make_app(kit), client=(ADDRESS, 50000)) as client:
         yield client
 
 

@@ -23,6 +23,7 @@ from sqlalchemy import text
 
 import jwt_auth_kit
 from apps import (
+    ADDRESS,
     EMAIL,
     PASSWORD,
     Clock,
@@ -524,7 +525,7 @@ class TestTheAuditTrail:
             *[("login_failed", "failure")] * 10,
             ("login_throttled", "failure"),
         ]
-        assert {(event.ip, event.user_agent) for event in events} == {("testclient", "a phone")}
+        assert {(event.ip, event.user_agent) for event in events} == {(ADDRESS, "a phone")}
         assert {event.at.tzinfo for event in events} == {UTC}
         with_user = [event for event in events if event.name != "login_throttled"]
         assert {event.user_id for event in with_user} == {first["user_id"]}

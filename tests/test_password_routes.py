@@ -6,6 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from apps import (
+    ADDRESS,
     EMAIL,
     PASSWORD,
     Clock,
@@ -20,6 +21,7 @@ from apps import (
 from jwt_auth_kit import (
     Argon2Hasher,
     Busy,
+    Client,
     CurrentUser,
     ExpiredToken,
     InvalidCredentials,
@@ -168,7 +170,7 @@ def test_known_unknown_and_disabled_accounts_are_throttled_alike() -> None:
 
 
 async def test_a_login_that_was_not_looked_at_costs_no_guess() -> None:
-    kit = make_kit(throttle=LoginThrottle(per_account_and_network="2/hour"))
+    kit = make_kit(throttle=LoginThrottle(per_account="2/hour"))
     signed_in = await kit.register(EMAIL, PASSWORD)
     user_id = str(signed_in.user.id)
     pool, kit.passwords = kit.passwords, Passwords(RecordingHasher(), threads=0, queue=0)
@@ -183,16 +185,39 @@ async def test_a_login_that_was_not_looked_at_costs_no_guess() -> None:
     assert (await kit.login(EMAIL, PASSWORD)).user.id == signed_in.user.id
 
 
+async def test_guesses_of_callers_without_an_address_refuse_nobody_else() -> None:
+    kit = make_kit()
+    await kit.create_user(EMAIL, PASSWORD)
+    for number in range(150):
+        with pytest.raises(InvalidCredentials):
+            await kit.login(f"{number % 20}@example.com", "wrong")
+
+    signed_in = await kit.login(EMAIL, PASSWORD)
+
+    assert signed_in.user.email == EMAIL
+
+
+async def test_guesses_of_one_account_are_limited_without_an_address_too() -> None:
+    kit = make_kit()
+    await kit.create_user(EMAIL, PASSWORD)
+    for _ in range(60):
+        with pytest.raises(InvalidCredentials):
+            await kit.login(EMAIL, "wrong")
+
+    with pytest.raises(TooManyAttempts):
+        await kit.login(EMAIL, PASSWORD)
+
+
 async def test_a_throttled_password_is_never_hashed() -> None:
     hasher = RecordingHasher()
     throttle = LoginThrottle(per_account_and_network="1/hour")
     kit = make_kit(throttle=throttle, hasher=hasher)
     await kit.create_user(EMAIL, PASSWORD)
     with pytest.raises(InvalidCredentials):
-        await kit.login(EMAIL, "wrong")
+        await kit.login(EMAIL, "wrong", client=Client(ADDRESS))
 
     with pytest.raises(TooManyAttempts):
-        await kit.login(EMAIL, PASSWORD)
+        await kit.login(EMAIL, PASSWORD, client=Client(ADDRESS))
 
     assert hasher.verified == ["wrong"]
 

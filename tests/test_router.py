@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from apps import (
+    ADDRESS,
     EMAIL,
     PASSWORD,
     Clock,
@@ -731,7 +732,7 @@ def test_the_audit_trail_names_user_session_and_client() -> None:
     assert events[2].reason == "wrong_password"
     assert {event.user_id for event in events} == {body["user_id"]}
     assert events[1].session_id == events[3].session_id is not None
-    assert (events[0].ip, events[0].user_agent) == ("testclient", "testclient")
+    assert (events[0].ip, events[0].user_agent) == (ADDRESS, "testclient")
 
 
 def test_a_user_agent_is_cut_and_cleaned() -> None:

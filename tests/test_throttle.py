@@ -453,13 +453,10 @@ async def test_networks_are_not_remembered_for_no_time(make: Make, storage: str)
         ("fe80::1%eth0", "fe80::2", {}),
         ("2001:db8:0:1::1", "2001:db8:0:2::1", {"ipv6_prefix": 48}),
         ("::ffff:192.0.2.1", "192.0.2.1", {}),
-        (None, "", {}),
-        (None, "testclient", {}),
-        (None, "192.0.2.1:443", {}),
     ],
 )
 async def test_these_are_one_network(
-    make: Make, one: str | None, other: str | None, options: dict[str, int]
+    make: Make, one: str, other: str, options: dict[str, int]
 ) -> None:
     throttle = make("memory://", per_network="1/minute", **options)
 
@@ -484,6 +481,41 @@ async def test_these_are_two_networks(
 
     assert await passes(throttle, "ada", one)
     assert await passes(throttle, "ada", other)
+
+
+@pytest.mark.parametrize("ip", [None, "", "testclient", "192.0.2.1:443"])
+async def test_callers_without_an_address_share_no_limit_of_a_network(
+    make: Make, storage: str, ip: str | None
+) -> None:
+    throttle = make(storage, per_network="1/hour", per_account_and_network="1/hour")
+
+    for account in ("ada", "bob", "ada", "eve"):
+        await sign_in(throttle, account, ip)
+        assert await passes(throttle, account, ip)
+
+
+@pytest.mark.parametrize("ip", [None, "", "testclient"])
+async def test_callers_without_an_address_are_bounded_by_the_account(
+    make: Make, storage: str, ip: str | None
+) -> None:
+    throttle = make(storage, per_account="2/hour")
+
+    guesses = [await passes(throttle, "ada", ip) for _ in range(3)]
+    await sign_in(throttle, "bob", ip)
+
+    assert guesses == [True, True, False]
+    assert [await passes(throttle, "bob", ip) for _ in range(3)] == [True, True, False]
+
+
+async def test_a_guess_without_an_address_that_was_not_looked_at_is_given_back(
+    make: Make, storage: str
+) -> None:
+    throttle = make(storage, per_account="1/hour")
+
+    for _ in range(3):
+        await throttle.cancel(await throttle.reserve("ada", None))
+
+    assert await passes(throttle, "ada", None)
 
 
 @pytest.mark.parametrize("ip", [None, "testclient"])

@@ -29,7 +29,6 @@ from .errors import ConfigurationError, StoreUnavailable, TooManyAttempts
 logger = logging.getLogger("jwt_auth_kit")
 
 KEY_PREFIX = "jwt_auth_kit:throttle"
-UNKNOWN_NETWORK = "unknown"
 MAX_SUBJECTS = 100_000  # that one process remembers for a limit
 MAX_SPAN = timedelta(days=3650)
 IPV6_BITS = 128
@@ -52,7 +51,8 @@ class Attempt:
 
     id: str
     account: str
-    network: str
+    network: str | None
+    """None where the address of the caller is not known."""
 
     @property
     def pair(self) -> str:
@@ -64,7 +64,8 @@ class LoginThrottle:
     """Counts an attempt before its password is hashed, so parallel guesses cannot overshoot.
 
     Limits are written as ``10/minute; 50/day``: an attempt has to fit into each window.
-    ``""`` is no limit.
+    ``""`` is no limit. Callers whose address is not known are no network: they have the limit
+    of the account alone.
 
     Args:
         storage: ``memory://`` counts for one process. ``redis://host:6379/0`` (also ``rediss``,
@@ -146,11 +147,13 @@ class LoginThrottle:
         Raises:
             StoreUnavailable: Redis does not answer.
         """
+        await self._logs.give_back(self._per_account, attempt.account, attempt.id)
+        # A caller without an address may be anybody, so nothing is remembered of him.
+        if attempt.network is None:
+            return
         await self._logs.clear(self._per_pair, attempt.pair)
         await self._logs.give_back(self._per_network, attempt.network, attempt.id)
-        await self._logs.give_back(self._per_account, attempt.account, attempt.id)
-        # An unknown network may be anybody's, so it never earns an exemption.
-        if self._remember_networks and attempt.network != UNKNOWN_NETWORK:
+        if self._remember_networks:
             await self._logs.remember(attempt.pair, self._remember_networks)
 
     async def cancel(self, attempt: Attempt) -> None:
@@ -159,27 +162,35 @@ class LoginThrottle:
         Raises:
             StoreUnavailable: Redis does not answer.
         """
-        await self._logs.give_back(self._per_pair, attempt.pair, attempt.id)
-        await self._logs.give_back(self._per_network, attempt.network, attempt.id)
         await self._logs.give_back(self._per_account, attempt.account, attempt.id)
+        if attempt.network is not None:
+            await self._logs.give_back(self._per_pair, attempt.pair, attempt.id)
+            await self._logs.give_back(self._per_network, attempt.network, attempt.id)
 
     async def aclose(self) -> None:
         """Close the connections to Redis; the next attempt would open new ones."""
         await self._logs.aclose()
 
     async def _limits_on(self, attempt: Attempt) -> list[tuple["_Limit", str]]:
-        limits = [(self._per_pair, attempt.pair), (self._per_network, attempt.network)]
+        limits: list[tuple[_Limit, str]] = []
+        # Were all callers without an address one network, the guesses of one of them would
+        # soon refuse everybody. Only the limit of the account bounds them.
+        if attempt.network is not None:
+            limits += [(self._per_pair, attempt.pair), (self._per_network, attempt.network)]
         # Strangers can use up the account's limit, but not where its owner signs in from:
         # locking her out would otherwise cost 60 requests an hour.
-        if self._per_account.windows and not await self._logs.is_remembered(attempt.pair):
+        if self._per_account.windows and not await self._is_remembered(attempt):
             limits.append((self._per_account, attempt.account))
         return [(limit, subject) for limit, subject in limits if limit.windows]
 
-    def _network(self, ip: str | None) -> str:
+    async def _is_remembered(self, attempt: Attempt) -> bool:
+        return attempt.network is not None and await self._logs.is_remembered(attempt.pair)
+
+    def _network(self, ip: str | None) -> str | None:
         try:
             address = ip_address(ip or "")
         except ValueError:
-            return UNKNOWN_NETWORK
+            return None
         if not isinstance(address, IPv6Address):
             return str(address)
         if address.ipv4_mapped is not None:
