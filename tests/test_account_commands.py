@@ -2,6 +2,8 @@
 
 import asyncio
 import io
+import json
+import logging
 import os
 import pty
 import re
@@ -259,6 +261,28 @@ class TestRoles:
         account = console.do(lambda kit: kit.users.get_by_id(user_id))
         assert account is not None
         assert not account.is_active
+
+
+def test_the_audit_trail_tells_what_was_done_from_the_command_line(
+    console: Console, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="jwt_auth_kit")
+    user_id = console.register()
+    session_id = console.sign_in()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(PASSWORD.encode())))
+    caplog.clear()
+
+    console("users", "create-admin", KIT, "root@example.com")
+    console("users", "set-role", KIT, user_id, "editor")
+    console("sessions", "revoke", KIT, user_id, "--", session_id)
+    console("sessions", "revoke", KIT, user_id, "--all")
+    console("users", "disable", KIT, user_id)
+
+    events = [json.loads(record.getMessage()) for record in caplog.records]
+    assert [event["event"] for event in events] == [
+        *("registered", "role_changed", "logged_out", "sessions_ended", "user_disabled")
+    ]
+    assert {event["actor"] for event in events} == {"cli"}
 
 
 @pytest.mark.parametrize(

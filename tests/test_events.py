@@ -55,7 +55,9 @@ class TestAnEvent:
     def test_it_has_no_field_for_a_secret(self) -> None:
         names = {field.name for field in fields(AuthEvent)}
 
-        assert names == {"name", "at", "user_id", "session_id", "ip", "user_agent", "reason"}
+        assert names == {
+            *("name", "at", "user_id", "session_id", "ip", "user_agent", "reason", "actor"),
+        }
 
     def test_it_never_changes(self) -> None:
         with pytest.raises(FrozenInstanceError):
@@ -104,7 +106,7 @@ class TestTheTrail:
         seen: list[AuthEvent] = []
 
         await trail(seen.append).record(
-            "logged_out", "42", session_id="s", client=CLIENT, reason="asked to"
+            "logged_out", "42", session_id="s", client=CLIENT, reason="asked to", actor="7"
         )
 
         assert seen == [
@@ -116,6 +118,7 @@ class TestTheTrail:
                 ip="192.0.2.1",
                 user_agent="Firefox",
                 reason="asked to",
+                actor="7",
             )
         ]
 

@@ -1,6 +1,8 @@
 """The examples do what they show."""
 
 import asyncio
+import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -279,6 +281,25 @@ def test_disabled_user_is_out_at_once_and_everywhere(client: TestClient) -> None
     assert (login.status_code, code(login)) == (401, "invalid_credentials")
     assert (refreshed.status_code, code(refreshed)) == (401, "session_revoked")
     assert (shown.status_code, code(shown)) == (401, "token_revoked")
+
+
+def test_the_audit_trail_names_the_administrator(
+    client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="jwt_auth_kit")
+    signed_in, admin = register(client), log_in(client, ADMIN_EMAIL)
+    admin_id = client.get("/auth/me", headers=admin).json()["user_id"]
+    account = f"/api/admin/users/{signed_in['user_id']}"
+    caplog.clear()
+
+    client.patch(account, headers=admin, json={"role": "admin"})
+    client.post(f"{account}/disable", headers=admin)
+    client.post(f"{account}/enable", headers=admin)
+
+    records = [json.loads(record.getMessage()) for record in caplog.records]
+    done = [record["event"] for record in records if "actor" in record]
+    assert done == ["role_changed", "user_disabled", "user_enabled"]
+    assert {(record["actor"], record["ip"]) for record in records} == {(admin_id, "testclient")}
 
 
 def test_enabled_user_signs_in_again(client: TestClient) -> None:

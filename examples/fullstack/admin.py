@@ -7,7 +7,15 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 
-from jwt_auth_kit import AuthKit, InsufficientRole, error_responses, get_auth, require_admin
+from jwt_auth_kit import (
+    AdminDep,
+    AuthKit,
+    ClientDep,
+    InsufficientRole,
+    error_responses,
+    get_auth,
+    require_admin,
+)
 from jwt_auth_kit.stores.sqlalchemy import User
 
 from .database import Database
@@ -57,22 +65,25 @@ async def list_users(database: Database) -> Sequence[User]:
     return (await database.scalars(select(User).order_by(User.created_at, User.id))).all()
 
 
-# The kit makes the changes, not SQL: it also voids the tokens that would still say otherwise.
+# The kit makes the changes, not SQL: it also voids the tokens that would still say otherwise, and
+# writes into the audit trail which administrator did it.
 
 
 @router.patch("/{user_id}", status_code=204, responses=NOT_FOUND | NO_TEXT)
-async def change_role(user_id: UserId, body: RoleBody, kit: Kit) -> None:
+async def change_role(
+    user_id: UserId, body: RoleBody, kit: Kit, admin: AdminDep, client: ClientDep
+) -> None:
     """Make a user an administrator, or an administrator a user."""
-    await kit.set_role(user_id, body.role)
+    await kit.set_role(user_id, body.role, actor=admin.id, client=client)
 
 
 @router.post("/{user_id}/disable", status_code=204, responses=NOT_FOUND)
-async def disable_user(user_id: UserId, kit: Kit) -> None:
+async def disable_user(user_id: UserId, kit: Kit, admin: AdminDep, client: ClientDep) -> None:
     """Lock an account and end its sessions."""
-    await kit.disable_user(user_id)
+    await kit.disable_user(user_id, actor=admin.id, client=client)
 
 
 @router.post("/{user_id}/enable", status_code=204, responses=NOT_FOUND)
-async def enable_user(user_id: UserId, kit: Kit) -> None:
+async def enable_user(user_id: UserId, kit: Kit, admin: AdminDep, client: ClientDep) -> None:
     """Let a user sign in again."""
-    await kit.enable_user(user_id)
+    await kit.enable_user(user_id, actor=admin.id, client=client)

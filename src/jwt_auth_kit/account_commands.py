@@ -18,6 +18,8 @@ from .terminal import in_utc, say, say_table
 
 COLUMNS = ("ID", "CREATED", "LAST USED", "CLIENT")
 LONGEST_CLIENT = 80
+ACTOR = "cli"
+"""Stands in the audit trail where an administrator's id would."""
 
 Command = Callable[[AuthKit, argparse.Namespace], Coroutine[Any, Any, None]]
 
@@ -74,7 +76,7 @@ def run_account_command(options: argparse.Namespace) -> None:
 async def create_admin(kit: AuthKit, options: argparse.Namespace) -> None:
     """Make an administrator."""
     try:
-        user = await kit.create_user(options.email, options.password, role="admin")
+        user = await kit.create_user(options.email, options.password, role="admin", actor=ACTOR)
     except WeakPassword as error:
         raise CommandFailed(str(error)) from None
     say(f"{user.email} is an administrator. User id: {user.id}")
@@ -84,14 +86,14 @@ async def set_user_role(kit: AuthKit, options: argparse.Namespace) -> None:
     """Give an account another role."""
     user = await _find(kit, options.user)
     before = user.role  # a store may hand out the record that it changes
-    await kit.set_role(str(user.id), options.role)
+    await kit.set_role(str(user.id), options.role, actor=ACTOR)
     say(f"{user.email} had the role {before} and has the role {options.role} now.")
 
 
 async def disable(kit: AuthKit, options: argparse.Namespace) -> None:
     """Lock an account."""
     user = await _find(kit, options.user)
-    await kit.disable_user(str(user.id))
+    await kit.disable_user(str(user.id), actor=ACTOR)
     say(f"{user.email} is disabled, and all its sessions are ended.")
 
 
@@ -109,7 +111,7 @@ async def revoke_sessions(kit: AuthKit, options: argparse.Namespace) -> None:
     """End one session, or all of them."""
     user = await _find(kit, options.user)
     if options.all:
-        await kit.logout_all(str(user.id))
+        await kit.logout_all(str(user.id), actor=ACTOR)
         say(f"All sessions of {user.email} are ended.")
         return
     found = [
@@ -120,7 +122,7 @@ async def revoke_sessions(kit: AuthKit, options: argparse.Namespace) -> None:
     found = [session_id for session_id in found if session_id == options.session] or found
     if len(found) > 1:
         raise CommandFailed(f"several sessions of {user.email} begin so; `sessions list` has them")
-    if not found or not await kit.end_session(str(user.id), found[0]):
+    if not found or not await kit.end_session(str(user.id), found[0], actor=ACTOR):
         raise CommandFailed(f"{user.email} has no such live session; `sessions list` shows them")
     say(f"Session {found[0]} of {user.email} is ended.")
 

@@ -58,6 +58,8 @@ class AuthEvent:
     ip: str | None = None
     user_agent: str | None = None
     reason: str | None = None
+    actor: str | None = None
+    """Who did it, where that was somebody else than the user: the id of an administrator."""
 
     @property
     def outcome(self) -> Literal["success", "failure"]:
@@ -75,6 +77,7 @@ class AuthEvent:
             "ip": self.ip,
             "user_agent": self.user_agent,
             "reason": self.reason,
+            "actor": self.actor,
         }
         return json.dumps({name: value for name, value in fields.items() if value is not None})
 
@@ -105,6 +108,7 @@ class AuditTrail:
         session_id: str | None = None,
         client: Client = UNKNOWN_CLIENT,
         reason: str | None = None,
+        actor: str | None = None,
     ) -> None:
         """Call the hook; what it raises is logged and never reaches the user who signs in."""
         event = AuthEvent(
@@ -115,6 +119,7 @@ class AuditTrail:
             ip=client.ip,
             user_agent=client.user_agent,
             reason=reason,
+            actor=actor,
         )
         try:
             result = self._hook(event)

@@ -43,6 +43,9 @@ T = TypeVar("T")
 class AuthKit:
     """Registers, signs in, refreshes and signs out.
 
+    Events of the audit trail hold *client*, where a request came from, and *actor*, who did it for
+    the user: the id of an administrator, or the name of a program.
+
     Args:
         users: where accounts are kept; in memory by default.
         tokens: where sessions are kept; in memory by default.
@@ -131,6 +134,7 @@ class AuthKit:
         display_name: str | None = None,
         role: str = "user",
         client: Client = UNKNOWN_CLIENT,
+        actor: str | None = None,
     ) -> User:
         """Make an account and leave it signed out; see ``register`` for the errors."""
         address = check_email(email)
@@ -144,7 +148,7 @@ class AuthKit:
             role=role,
         )
         user = await self.users.create(new)
-        await self.audit.record("registered", str(user.id), client=client)
+        await self.audit.record("registered", str(user.id), client=client, actor=actor)
         return user
 
     async def login(
@@ -237,12 +241,19 @@ class AuthKit:
         return await self._sessions.list_live(user_id)
 
     async def end_session(
-        self, user_id: str, session_id: str, *, client: Client = UNKNOWN_CLIENT
+        self,
+        user_id: str,
+        session_id: str,
+        *,
+        client: Client = UNKNOWN_CLIENT,
+        actor: str | None = None,
     ) -> bool:
         """End one session of a user; False where there is none that is live."""
         ended = await self._sessions.end(user_id, session_id, "logged_out")
         if ended:
-            await self.audit.record("logged_out", user_id, session_id=session_id, client=client)
+            await self.audit.record(
+                "logged_out", user_id, session_id=session_id, client=client, actor=actor
+            )
         return ended
 
     async def end_other_sessions(
@@ -291,10 +302,12 @@ class AuthKit:
         if "sid" in claims:
             await self.end_session(claims["sub"], claims["sid"], client=client)
 
-    async def logout_all(self, user_id: str, *, client: Client = UNKNOWN_CLIENT) -> None:
+    async def logout_all(
+        self, user_id: str, *, client: Client = UNKNOWN_CLIENT, actor: str | None = None
+    ) -> None:
         """End every session of a user and void the access tokens."""
         await self._sessions.end_all(user_id, "logged_out_everywhere")
-        await self.audit.record("sessions_ended", user_id, client=client)
+        await self.audit.record("sessions_ended", user_id, client=client, actor=actor)
 
     async def change_password(
         self, user_id: str, current: str, new: str, *, client: Client = UNKNOWN_CLIENT
@@ -321,7 +334,12 @@ class AuthKit:
         return await self._begin(user_id, client)
 
     async def set_password(
-        self, user_id: str, new: str, *, client: Client = UNKNOWN_CLIENT
+        self,
+        user_id: str,
+        new: str,
+        *,
+        client: Client = UNKNOWN_CLIENT,
+        actor: str | None = None,
     ) -> None:
         """Replace the password without the current one, and end every session.
 
@@ -341,9 +359,16 @@ class AuthKit:
         ):
             user = await self._find(user_id)
         await self._sessions.end_all(user_id, "password_reset")
-        await self.audit.record("password_reset", user_id, client=client)
+        await self.audit.record("password_reset", user_id, client=client, actor=actor)
 
-    async def set_role(self, user_id: str, role: str) -> None:
+    async def set_role(
+        self,
+        user_id: str,
+        role: str,
+        *,
+        client: Client = UNKNOWN_CLIENT,
+        actor: str | None = None,
+    ) -> None:
         """Change a user's role; access tokens with the old one are void.
 
         Raises:
@@ -352,9 +377,11 @@ class AuthKit:
         if not await self.users.set_role(user_id, role):
             raise LookupError(f"no user {user_id}")
         await self._sessions.void_access_tokens(user_id)
-        await self.audit.record("role_changed", user_id, reason=role)
+        await self.audit.record("role_changed", user_id, client=client, reason=role, actor=actor)
 
-    async def disable_user(self, user_id: str) -> None:
+    async def disable_user(
+        self, user_id: str, *, client: Client = UNKNOWN_CLIENT, actor: str | None = None
+    ) -> None:
         """Lock an account and end its sessions.
 
         Raises:
@@ -363,9 +390,11 @@ class AuthKit:
         if not await self.users.set_active(user_id, active=False):
             raise LookupError(f"no user {user_id}")
         await self._sessions.end_all(user_id, "user_disabled")
-        await self.audit.record("user_disabled", user_id)
+        await self.audit.record("user_disabled", user_id, client=client, actor=actor)
 
-    async def enable_user(self, user_id: str) -> None:
+    async def enable_user(
+        self, user_id: str, *, client: Client = UNKNOWN_CLIENT, actor: str | None = None
+    ) -> None:
         """Let a disabled user sign in again.
 
         Raises:
@@ -373,7 +402,7 @@ class AuthKit:
         """
         if not await self.users.set_active(user_id, active=True):
             raise LookupError(f"no user {user_id}")
-        await self.audit.record("user_enabled", user_id)
+        await self.audit.record("user_enabled", user_id, client=client, actor=actor)
 
     async def aclose(self) -> None:
         """Wait for writes that are still under way, and close the throttle's storage."""
@@ -414,7 +443,7 @@ class AuthKit:
         if user is None or not matches or not user.is_active:
             await self._refuse_login(user, client, password_matches=matches)
             raise InvalidCredentials
-        await self._rehash(user, password)
+        await self._rehash(user, password, client)
         return await self._sessions.begin(user, epoch=epochs.epoch, client=client)
 
     async def _refuse_login(
@@ -428,14 +457,14 @@ class AuthKit:
             reason="unknown_user" if user is None else reason,
         )
 
-    async def _rehash(self, user: User, password: str) -> None:
+    async def _rehash(self, user: User, password: str, client: Client) -> None:
         old_hash = user.password_hash
         if old_hash is None or not self.passwords.needs_rehash(old_hash):
             return
         new_hash = await self.passwords.hash(password)
         # A password change may have come in between; it must not be undone.
         if await self.users.set_password_hash(str(user.id), new_hash, expected=old_hash):
-            await self.audit.record("password_rehashed", str(user.id))
+            await self.audit.record("password_rehashed", str(user.id), client=client)
 
     async def _prove(self, user_id: str, password: str, client: Client) -> User:
         """Return the account whose hash *password* was just checked against."""

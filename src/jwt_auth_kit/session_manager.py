@@ -271,7 +271,9 @@ class SessionManager:
     ) -> SignedIn:
         session = stored.session.changed(decision.changes or {})
         if decision.outcome is Outcome.ADOPT:
-            await self._audit.record("session_adopted", session.user_id, session_id=session.id)
+            await self._audit.record(
+                "session_adopted", session.user_id, session_id=session.id, client=client
+            )
         if decision.outcome in {Outcome.ROTATE, Outcome.RENEW}:
             await self._audit.record(
                 "token_refreshed", session.user_id, session_id=session.id, client=client
