@@ -92,8 +92,76 @@ class TestArgon2Hasher:
 
         assert not hasher.needs_rehash(hasher.hash(PASSWORD))
         assert hasher.needs_rehash(Argon2Hasher.weak_for_tests().hash(PASSWORD))
-        assert hasher.needs_rehash(Argon2Hasher(time_cost=3).hash(PASSWORD))
         assert hasher.needs_rehash(argon2.PasswordHasher(type=argon2.Type.I).hash(PASSWORD))
+
+    @pytest.mark.parametrize(
+        "parameters",
+        [
+            *("m=65536,t=3,p=4", "m=102400,t=2,p=8", "m=65536,t=4,p=1", "m=19456,t=2,p=4"),
+            *("m=19457,t=2,p=1", "m=19456,t=3,p=1", "m=47104,t=1,p=1", "m=12288,t=3,p=1"),
+            *("m=7168,t=5,p=1", "m=1048576,t=20,p=64"),
+        ],
+    )
+    def test_a_stronger_hash_is_kept(self, parameters: str) -> None:
+        assert not Argon2Hasher().needs_rehash(encoded(parameters))
+
+    @pytest.mark.parametrize(
+        "parameters",
+        [
+            *("m=19455,t=2,p=1", "m=19456,t=1,p=1", "m=16384,t=2,p=8", "m=512,t=2,p=2"),
+            *("m=4096,t=3,p=1", "m=8,t=20,p=1", "m=40000,t=1,p=1", "m=7167,t=5,p=1"),
+        ],
+    )
+    def test_a_weaker_hash_is_to_be_replaced(self, parameters: str) -> None:
+        assert Argon2Hasher().needs_rehash(encoded(parameters))
+
+    @pytest.mark.parametrize(
+        "password_hash",
+        [
+            lambda: encoded("m=65536,t=3,p=4", kind="argon2i"),
+            lambda: encoded("m=65536,t=3,p=4", kind="argon2d"),
+            lambda: encoded("m=65536,t=3,p=4", version="v=16"),
+            lambda: encoded("m=65536,t=3,p=4").replace("v=19$", ""),
+            lambda: encoded("m=19456,t=2,p=1", salt=15),
+            lambda: encoded("m=19456,t=2,p=1", tag=31),
+        ],
+    )
+    def test_an_older_kind_of_argon2_is_to_be_replaced(
+        self, password_hash: Callable[[], str]
+    ) -> None:
+        assert Argon2Hasher().needs_rehash(password_hash())
+
+    @pytest.mark.parametrize(
+        "password_hash",
+        [
+            lambda: argon2.PasswordHasher(21, 8, 1).hash(PASSWORD),
+            lambda: argon2.PasswordHasher(1, 8 * 65, 65).hash(PASSWORD),
+            lambda: encoded("m=1048577,t=1,p=1"),
+        ],
+    )
+    def test_a_hash_that_may_cost_gigabytes_or_minutes_is_not_checked(
+        self, password_hash: Callable[[], str]
+    ) -> None:
+        assert Argon2Hasher().verify(PASSWORD, password_hash()) is False
+        assert Argon2Hasher().needs_rehash(password_hash())
+
+    def test_a_cost_that_the_application_chose_is_never_too_much(self) -> None:
+        hasher = Argon2Hasher(time_cost=21)
+
+        password_hash = hasher.hash(PASSWORD)
+
+        assert hasher.verify(PASSWORD, password_hash)
+        assert not hasher.needs_rehash(password_hash)
+
+
+def encoded(
+    parameters: str, *, kind: str = "argon2id", version: str = "v=19", salt: int = 16, tag: int = 32
+) -> str:
+    """Write an argon2 hash of nothing, which costs nothing to make."""
+    salt_text, tag_text = (
+        base64.b64encode(b"x" * length).decode().rstrip("=") for length in (salt, tag)
+    )
+    return f"${kind}${version}${parameters}${salt_text}${tag_text}"
 
 
 def bcrypt(password: str) -> str:

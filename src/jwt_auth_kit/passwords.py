@@ -18,6 +18,11 @@ T = TypeVar("T")
 
 MIN_MEMORY_COST = 19_456  # KiB: the minimum of OWASP's and ASVS's argon2id profiles with t=2
 MIN_TIME_COST = 2
+OWASP_PROFILES = ((47_104, 1), (19_456, 2), (12_288, 3), (9_216, 4), (7_168, 5))
+"""Memory in KiB and passes that OWASP's password storage cheat sheet calls equally strong."""
+MAX_MEMORY_COST = 2**20  # KiB
+MAX_TIME_COST = 20
+MAX_PARALLELISM = 64
 DEFAULT_THREADS = min(4, os.cpu_count() or 1)
 MAX_QUEUE = 100
 OLD_SCHEMES = ("bcrypt", "pbkdf2_sha256", "sha512_crypt", "django_pbkdf2_sha256")
@@ -42,6 +47,8 @@ class PasswordHasher(Protocol):
 
 class Argon2Hasher:
     """argon2id (RFC 9106) at OWASP's minimum: about 20 ms and 19 MiB a hash.
+
+    Hashes that are stronger than new ones, from another library for example, are kept.
 
     Args:
         memory_cost: KiB.
@@ -85,18 +92,53 @@ class Argon2Hasher:
         return self._argon2.hash(password)
 
     def verify(self, password: str, password_hash: str) -> bool:
-        """Check *password* in constant time."""
+        """Check *password* in constant time; False for a hash that asks for too much work."""
+        if self._read(password_hash) is None:
+            return False
         try:
             return self._argon2.verify(password_hash, password)
         except (Argon2Error, InvalidHashError, UnicodeEncodeError):
             return False
 
     def needs_rehash(self, password_hash: str) -> bool:
-        """Tell whether *password_hash* has other parameters than new hashes get."""
-        try:
-            return self._argon2.check_needs_rehash(password_hash)
-        except InvalidHashError:
+        """Tell whether *password_hash* is weaker than new hashes in something, stronger in nothing.
+
+        One that trades memory for passes is replaced if all profiles of OWASP are stronger.
+        """
+        stored = self._read(password_hash)
+        return stored is None or self._is_outdated(stored)
+
+    def _is_outdated(self, stored: argon2.Parameters) -> bool:
+        if stored.type is not argon2.Type.ID or stored.version != argon2.low_level.ARGON2_VERSION:
             return True
+        memory, passes = stored.memory_cost, stored.time_cost
+        # Lanes are no strength: they share the memory, and an attacker fills all of them at once.
+        if memory > self._argon2.memory_cost or passes > self._argon2.time_cost:
+            is_traded = memory < self._argon2.memory_cost or passes < self._argon2.time_cost
+            return is_traded and not any(memory >= m and passes >= t for m, t in OWASP_PROFILES)
+        return (
+            memory < self._argon2.memory_cost
+            or passes < self._argon2.time_cost
+            or stored.salt_len < self._argon2.salt_len
+            or stored.hash_len < self._argon2.hash_len
+        )
+
+    def _read(self, password_hash: str) -> argon2.Parameters | None:
+        """Return the parameters of *password_hash*; None where it is not one we check.
+
+        Whoever can write to the user table must not be able to fill the memory or to hold the
+        threads for minutes with one row.
+        """
+        try:
+            stored = argon2.extract_parameters(password_hash)
+        except InvalidHashError:
+            return None
+        is_affordable = (
+            stored.memory_cost <= max(MAX_MEMORY_COST, self._argon2.memory_cost)
+            and stored.time_cost <= max(MAX_TIME_COST, self._argon2.time_cost)
+            and stored.parallelism <= max(MAX_PARALLELISM, self._argon2.parallelism)
+        )
+        return stored if is_affordable else None
 
 
 class PasslibHasher:
