@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 START_SECONDS = 30.0
+NEEDS_PASSWORD = "host all locked 127.0.0.1/32 scram-sha-256\n"
+"""The role that PostgreSQL asks for a password; all others are trusted."""
 
 
 def free_port() -> int:
@@ -97,6 +99,8 @@ def postgresql(*, durable: bool = False) -> Iterator[PostgreSQL]:
             capture_output=True,
             **({} if user is None else _identity(user)),
         )
+        access = data / "pg_hba.conf"
+        access.write_text(NEEDS_PASSWORD + access.read_text())
         options = {
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": str(folder),

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from fastapi import FastAPI
 
 from .account_commands import add_account_commands, run_account_command
-from .checks import Finding, find_key_problems, find_problems
-from .errors import AuthError, ConfigurationError
+from .checks import Finding, find_key_problems, find_problems, find_store_problems
+from .errors import AuthError, ConfigurationError, StoreUnavailable
 from .hosts import CommandFailed, load, load_kit, run_on
 from .inspect_command import add_inspect_command, run_inspect_command
 from .key_commands import add_key_commands, run_key_command
@@ -31,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = _run(options)
     except ConfigurationError as error:
         parser.error(printable(str(error)))
+    except StoreUnavailable as error:
+        sys.exit(f"jwt-auth-kit: {error.message}. {error.hint}".rstrip())
     except AuthError as error:
         sys.exit(f"jwt-auth-kit: {error.message}")
     except CommandFailed as error:
@@ -105,7 +107,8 @@ def examine(path: str) -> int:
 
 async def _find_problems(app: FastAPI) -> list[Finding]:
     async with app.router.lifespan_context(app):  # many applications are put together there
-        return [*await find_key_problems(app), *find_problems(app)]
+        unreadable = [*await find_key_problems(app), *await find_store_problems(app)]
+        return [*unreadable, *find_problems(app)]
 
 
 async def purge_all(kit: AuthKit) -> int:

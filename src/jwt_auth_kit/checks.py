@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
@@ -12,7 +12,8 @@ from starlette.middleware.cors import CORSMiddleware
 
 from .current_user import Authenticator
 from .dependencies import Installation, ensure_installed
-from .errors import ConfigurationError
+from .emails import NOBODY
+from .errors import ConfigurationError, StoreUnavailable
 from .kit import AuthKit
 from .openapi import has_token_route
 from .passwords import Argon2Hasher
@@ -78,6 +79,34 @@ async def find_key_problems(app: FastAPI) -> list[Finding]:
     if problem is None:
         return []
     return [Finding("error", "keys", f"The keys of the issuer cannot be read: {problem}.")]
+
+
+async def find_store_problems(app: FastAPI) -> list[Finding]:
+    """Read once from every store of *app* and return what keeps it from being read."""
+    kit = ensure_installed(app).authenticator
+    if not isinstance(kit, AuthKit):
+        return []
+    reads = {
+        "users": lambda: kit.users.get_by_id(NOBODY),
+        "tokens": lambda: kit.tokens.get(NOBODY, NOBODY),
+        "throttle": kit.throttle.check_storage,
+    }
+    return [
+        Finding("error", name, f"This store cannot be read. {problem}".rstrip())
+        for name, read in reads.items()
+        if (problem := await _problem_of(read)) is not None
+    ]
+
+
+async def _problem_of(read: Callable[[], Awaitable[object]]) -> str | None:
+    try:
+        await read()
+    except StoreUnavailable as error:
+        return error.hint
+    except Exception as error:  # noqa: BLE001  a store of the application's own
+        # Its text is left out: that of a database quotes statements, hashes included.
+        return f"It raised {type(error).__name__}."
+    return None
 
 
 def _cookies(installation: Installation) -> list[CookieTransport]:

@@ -308,10 +308,18 @@ class ServiceUnavailable(AuthError):
 
 
 class StoreUnavailable(ServiceUnavailable):
-    """A store did not answer; nothing is known about the token, so it is not a 401."""
+    """A store did not answer; nothing is known about the token, so it is not a 401.
+
+    Args:
+        hint: what an operator can do about it; logged, and never sent to clients.
+    """
 
     code = "store_unavailable"
     message = "The session store is unavailable, try again"
+
+    def __init__(self, hint: str = "") -> None:
+        super().__init__()
+        self.hint = hint
 
 
 class KeysUnavailable(ServiceUnavailable):

@@ -167,6 +167,14 @@ class LoginThrottle:
             await self._logs.give_back(self._per_pair, attempt.pair, attempt.id)
             await self._logs.give_back(self._per_network, attempt.network, attempt.id)
 
+    async def check_storage(self) -> None:
+        """Read once from the storage.
+
+        Raises:
+            StoreUnavailable: Redis does not answer.
+        """
+        await self._logs.is_remembered("")
+
     async def aclose(self) -> None:
         """Close the connections to Redis; the next attempt would open new ones."""
         await self._logs.aclose()

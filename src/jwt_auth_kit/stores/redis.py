@@ -13,6 +13,12 @@ from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+try:
+    import redis  # noqa: F401
+except ModuleNotFoundError:
+    raise ImportError(
+        'jwt_auth_kit.stores.redis needs redis: pip install "jwt-auth-kit[redis]"'
+    ) from None
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import RedisClusterException, RedisError

@@ -11,6 +11,12 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, cast
 
+try:
+    import sqlalchemy  # noqa: F401
+except ModuleNotFoundError:
+    raise ImportError(
+        'jwt_auth_kit.stores.sqlalchemy needs SQLAlchemy: pip install "jwt-auth-kit[sqlalchemy]"'
+    ) from None
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -48,6 +54,7 @@ from ..errors import ConfigurationError, EmailTaken, StoreUnavailable
 from ..sessions import Session, SessionChanges
 from .base import Epochs, NewUser, Revocations, StaleLogin, StoredSession
 from .base import User as UserProtocol
+from .failures import describe, is_of_another_loop
 
 logger = logging.getLogger("jwt_auth_kit")
 
@@ -148,6 +155,7 @@ async def create_schema(engine: AsyncEngine, *, users: bool = True) -> None:
         engine: the database.
         users: create ``users`` too; False where accounts live in a table of your own.
     """
+    _check_engine(engine)
     async with _transaction(engine) as connection:
         if connection.dialect.name == "postgresql":  # IF NOT EXISTS races with itself there
             await connection.execute(select(func.pg_advisory_xact_lock(SCHEMA_LOCK)))
@@ -162,10 +170,12 @@ class SQLAlchemyTokenStore:
     """Keeps sessions in the table ``auth_sessions`` and epochs in ``auth_epochs``.
 
     Raises:
-        ConfigurationError: the database is neither SQLite nor PostgreSQL.
+        ConfigurationError: the engine is synchronous, or the database is neither SQLite nor
+            PostgreSQL.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
+        _check_engine(engine)
         if engine.dialect.name not in _UPSERTS:
             raise ConfigurationError(
                 f"SQLAlchemyTokenStore runs on {' and '.join(_UPSERTS)}, "
@@ -288,9 +298,13 @@ class SQLAlchemyUserStore:
         engine: the engine the class is stored with.
         model: a mapped class with the attributes of ``stores.base.User``; use ``synonym`` where
             your names differ. Its table needs a unique constraint or index on the address.
+
+    Raises:
+        ConfigurationError: the engine is synchronous.
     """
 
     def __init__(self, engine: AsyncEngine, model: type[Any] = User) -> None:
+        _check_engine(engine)
         self._engine = engine
         self._model = model
         self._id: InstrumentedAttribute[Any] = model.id
@@ -379,6 +393,15 @@ class SQLAlchemyUserStore:
         return cast("ColumnElement[bool]", self._id == value)
 
 
+def _check_engine(engine: object) -> None:
+    if not isinstance(engine, AsyncEngine):
+        raise ConfigurationError(
+            f"The stores need an AsyncEngine, not {type(engine).__name__}. Make it with "
+            'create_async_engine("sqlite+aiosqlite:///app.db"), or with '
+            '"postgresql+asyncpg://..." for PostgreSQL.'
+        )
+
+
 class _Translation:
     """Turns a failure of the database into the library's own error, here and nowhere else."""
 
@@ -388,20 +411,20 @@ class _Translation:
     async def __aexit__(
         self, _: type[BaseException] | None, error: BaseException | None, __: object
     ) -> None:
-        if error is None or not (isinstance(error, FAILURES) or _is_of_driver(error)):
+        if error is None or not _is_failure(error):
             return
-        # Only the names of the errors: their texts quote statements, salts and hashes included.
-        cause = type(getattr(error, "orig", None) or error)
-        logger.error("The database failed: %s (%s)", type(error).__name__, cause.__name__)
-        raise StoreUnavailable from None
+        names, cure = describe(error)
+        logger.error("The database failed: %s. %s", names, cure)
+        raise StoreUnavailable(cure) from None
 
 
 _translated = _Translation()
 
 
-def _is_of_driver(error: BaseException) -> bool:
-    """SQLAlchemy before 2.1 lets through what asyncpg raises while it connects."""
-    return type(error).__module__.partition(".")[0] == "asyncpg"
+def _is_failure(error: BaseException) -> bool:
+    # SQLAlchemy before 2.1 lets through what asyncpg raises while it connects.
+    is_of_driver = type(error).__module__.partition(".")[0] == "asyncpg"
+    return is_of_driver or isinstance(error, FAILURES) or is_of_another_loop(error)
 
 
 @asynccontextmanager
