@@ -13,7 +13,7 @@ import jwt_auth_kit
 ROOT = Path(jwt_auth_kit.__file__).parent
 
 LAYERS = [
-    {"errors", "emails", "terminal", "stores.failures"},
+    {"errors", "emails", "networks", "terminal", "stores.failures"},
     {"settings", "passwords", "sessions", "events", "bodies"},
     {"password_policy", "stores.base"},
     {"keys", "throttle", "revocations", "stores.memory", "stores.sqlalchemy", "stores.redis"},
