@@ -68,7 +68,7 @@ from jwt_auth_kit import (
     log_event,
 )
 from jwt_auth_kit.bodies import LoginBody, PasswordBody, RefreshBody, RegisterBody, SignedInBody
-from jwt_auth_kit.dependencies import Credential
+from jwt_auth_kit.installation import Credential
 from jwt_auth_kit.jws import SignedToken
 from jwt_auth_kit.oauth_form import TokenBody, TokenForm
 from jwt_auth_kit.stores.redis import RedisTokenStore

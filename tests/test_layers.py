@@ -22,8 +22,9 @@ LAYERS = [
     {"session_manager", "key_commands", "verifier", "inspection"},
     {"kit", "transports"},
     {"openapi", "oauth_form", "hosts"},
-    {"dependencies", "inspect_command", "account_commands"},
-    {"protection", "checks", "websockets"},
+    {"installation", "inspect_command", "account_commands"},
+    {"dependencies", "checks"},
+    {"protection", "websockets"},
     {"router", "jwks"},
     {"__init__", "__main__", "testing.token_stores", "testing.user_stores", "testing.routes"},
     {"testing"},
@@ -31,7 +32,8 @@ LAYERS = [
 """From the bottom up. A module imports from the rows below its own, and from no other."""
 
 HTTP = {
-    *("errors", "clients", "cross_site", "transports", "openapi", "oauth_form", "dependencies"),
+    *("errors", "clients", "cross_site", "transports", "openapi", "oauth_form"),
+    *("installation", "dependencies"),
     *("protection", "checks", "websockets", "router", "jwks", "__main__"),
     "testing.routes",
 }

@@ -10,7 +10,6 @@ from .dependencies import (
     get_client,
     get_current_user,
     get_optional_user,
-    install,
     require_admin,
     require_owner,
     require_recent_login,
@@ -49,6 +48,7 @@ from .errors import (
     error_responses,
 )
 from .events import AuthEvent, Client, EventHook, log_event
+from .installation import install
 from .jwks import create_jwks_router
 from .key_ring import KeyRing, KeySource, RingKey
 from .key_sources import KeyDirectory, KeyFile, KeySet

@@ -11,9 +11,9 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from .current_user import Authenticator
-from .dependencies import Installation, ensure_installed
 from .emails import NOBODY
 from .errors import ConfigurationError, StoreUnavailable
+from .installation import Installation, ensure_installed
 from .kit import AuthKit
 from .openapi import has_token_route
 from .passwords import Argon2Hasher

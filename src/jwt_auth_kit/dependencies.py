@@ -1,19 +1,16 @@
-"""What routes depend on: require_user, require_admin and their kin, and install()."""
+"""What routes depend on: require_user, require_admin and their kin."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated, NoReturn
 
-from fastapi import Depends, FastAPI, Security, WebSocket, WebSocketException
+from fastapi import Depends, Security, WebSocket, WebSocketException
 from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
 from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
-from starlette.routing import Mount, Router
 
-from .clients import read_client
-from .current_user import Authenticator, CurrentUser
+from .current_user import CurrentUser
 from .errors import (
     AuthError,
     ConfigurationError,
@@ -26,126 +23,13 @@ from .errors import (
     RecentLoginRequired,
 )
 from .events import Client
+from .installation import Credential, find_installation, get_installation
 from .kit import AuthKit
-from .openapi import OPTIONAL, SCHEME_NAME, complete_openapi
-from .settings import AuthSettings
-from .transports import WEBSOCKET_PROTOCOL, BearerTransport, Transport
-from .verifier import TokenVerifier
+from .openapi import OPTIONAL, SCHEME_NAME
+from .transports import WEBSOCKET_PROTOCOL
 
 CLOSE_CODES = {401: 4401, 403: 4403, 503: 1013}
 """How a WebSocket is closed instead; 4000 and up are for applications (RFC 6455 section 7.4.2)."""
-
-_STATE = "jwt_auth_kit"
-
-AuthenticatorT = TypeVar("AuthenticatorT", bound=Authenticator)
-
-
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """A token, and the way it came."""
-
-    token: str = field(repr=False)
-    transport: Transport
-
-
-@dataclass(frozen=True, slots=True)
-class Installation:
-    """What tells in an application who is asking, and how tokens reach it."""
-
-    authenticator: Authenticator
-    transports: Sequence[Transport]
-
-    @property
-    def kit(self) -> AuthKit:
-        """The kit, for what needs its stores.
-
-        Raises:
-            ConfigurationError: the application only verifies tokens.
-        """
-        if isinstance(self.authenticator, AuthKit):
-            return self.authenticator
-        raise ConfigurationError(
-            "This application only verifies tokens, so it has no accounts and no sessions. "
-            "Routes that need them belong to the service that has install(app, AuthKit(...))."
-        )
-
-    def read_access_token(self, connection: HTTPConnection) -> Credential | None:
-        """Return the access token of a request, whichever transport carries it."""
-        for transport in self.transports:
-            token = transport.read_access_token(connection)
-            if token is not None:
-                return Credential(token, transport)
-        return None
-
-    def read_client(self, connection: HTTPConnection) -> Client:
-        """Tell where a request came from, past the proxies that are trusted."""
-        return read_client(connection, self.authenticator.settings.trusted_proxies)
-
-
-def install(
-    app: FastAPI,
-    authenticator: AuthenticatorT,
-    *,
-    transports: Sequence[Transport] = (BearerTransport(),),
-) -> AuthenticatorT:
-    """Let the routes of *app* use *authenticator*; return it.
-
-    Args:
-        app: the application, or a mounted one that is to have its own.
-        authenticator: an ``AuthKit``; or a ``TokenVerifier``, where another service issues tokens.
-        transports: where access tokens are looked for, in order; the first one answers logins.
-
-    Raises:
-        ConfigurationError: there is no transport.
-    """
-    if not transports:
-        raise ConfigurationError("install() needs a transport, BearerTransport() for example.")
-    installation = Installation(authenticator, tuple(transports))
-    setattr(app.state, _STATE, installation)
-    # An application mounted below this one finds the kit here: of its parents a request shows
-    # only the outermost router.
-    setattr(app.router, _STATE, installation)
-    complete_openapi(app, [transport.cookie_name for transport in transports])
-    return authenticator
-
-
-def get_installation(connection: HTTPConnection) -> Installation:
-    """Find what was installed in the application of *connection*; see ``get_auth``."""
-    installation = _find_installation(connection)
-    if installation is not None:
-        return installation
-    app = connection.app
-    if connection.scope.get("router") not in (None, app.router):
-        raise ConfigurationError(
-            f"The mounted application {app.title!r} has no AuthKit, and the one it is mounted in "
-            "has none or cannot be told. Call install(sub_app, kit) with the kit it should use."
-        )
-    return ensure_installed(app)
-
-
-def _find_installation(connection: HTTPConnection) -> Installation | None:
-    app = connection.app
-    installation: Installation | None = getattr(app.state, _STATE, None)
-    outermost = connection.scope.get("router")
-    if installation is None and outermost is not None and _is_mounted(app, outermost):
-        installation = getattr(outermost, _STATE, None)
-    return installation
-
-
-def _is_mounted(app: FastAPI, router: Router) -> bool:
-    """Tell whether *app* stands directly in *router*; between further ones kits could differ."""
-    return any(isinstance(route, Mount) and route.app is app for route in router.routes)
-
-
-def ensure_installed(app: FastAPI) -> Installation:
-    """Return what *app* has installed, and before that install what the environment asks for."""
-    if getattr(app.state, _STATE, None) is None:
-        settings = AuthSettings()
-        only_verifies = settings.jwks_url is not None
-        kit = TokenVerifier(settings=settings) if only_verifies else AuthKit(settings=settings)
-        install(app, kit)
-    installation: Installation = getattr(app.state, _STATE)
-    return installation
 
 
 async def get_auth(connection: HTTPConnection) -> AuthKit:
@@ -228,7 +112,7 @@ async def refuse(
     connection: HTTPConnection, error: AuthError, user: CurrentUser | None = None
 ) -> NoReturn:
     """Answer with *error*; a 403 is noted in the audit trail, a WebSocket is closed."""
-    installation = _find_installation(connection)
+    installation = find_installation(connection)
     if isinstance(error, Forbidden) and installation is not None:
         await installation.authenticator.audit.record(
             "access_denied",

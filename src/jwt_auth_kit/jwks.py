@@ -8,7 +8,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from .dependencies import get_installation
+from .installation import get_installation
 from .kit import AuthKit
 from .protection import public
 

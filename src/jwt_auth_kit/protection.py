@@ -11,8 +11,9 @@ from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, Host, Match, Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .dependencies import ensure_installed, get_current_user, get_installation
+from .dependencies import get_current_user
 from .errors import AuthError, ConfigurationError
+from .installation import ensure_installed, get_installation
 from .openapi import OPTIONAL, SCHEME_NAME, complete_openapi
 
 EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])

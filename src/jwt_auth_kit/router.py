@@ -28,15 +28,7 @@ from .bodies import (
 )
 from .checks import check_app
 from .cross_site import check_body_type
-from .dependencies import (
-    Credential,
-    UserDep,
-    ensure_installed,
-    get_credential,
-    get_credential_if_any,
-    get_installation,
-    refuse,
-)
+from .dependencies import UserDep, get_credential, get_credential_if_any, refuse
 from .errors import (
     AuthError,
     BodyTooLarge,
@@ -62,6 +54,7 @@ from .errors import (
     error_responses,
 )
 from .events import Client
+from .installation import Credential, ensure_installed, get_installation
 from .oauth_form import FORM_SCHEMA, OAuthError, TokenBody, grant, read_form, refuse_grant
 from .openapi import GUARDED, LENIENT, OPTIONAL, TOKEN_ROUTE
 from .password_policy import WeakPassword

@@ -10,8 +10,9 @@ import anyio
 from fastapi import WebSocket, WebSocketDisconnect
 
 from .current_user import Authenticator, CurrentUser
-from .dependencies import CLOSE_CODES, chosen_protocol, get_installation
+from .dependencies import CLOSE_CODES, chosen_protocol
 from .errors import AuthError
+from .installation import get_installation
 
 logger = logging.getLogger("jwt_auth_kit")
 
