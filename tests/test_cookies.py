@@ -215,6 +215,21 @@ def test_an_authorization_header_wins_and_cookies_are_not_read() -> None:
     assert (answer.status_code, code(answer)) == (401, "invalid_token")
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [{"headers": {"Authorization": "Bearer a.b.c"}}, {"json": {"refresh_token": "a.b.c"}}],
+    ids=["header", "body"],
+)
+def test_no_cookie_refreshes_where_the_client_sent_a_token_itself(sent: dict[str, Any]) -> None:
+    with browser(CookieTransport(), BearerTransport()) as client:
+        register(client)
+
+        answer = client.post("/auth/refresh", **sent)
+
+    assert answer.status_code == 401
+    assert "set-cookie" not in answer.headers
+
+
 def test_cookies_alone_do_not_read_the_header() -> None:
     with browser() as client:
         register(client)

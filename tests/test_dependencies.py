@@ -71,7 +71,13 @@ def test_an_admin_passes_user_and_admin_routes() -> None:
         assert client.get("/admin/projects", headers=headers).json() == "7"
 
 
-@pytest.mark.parametrize(("role", "status"), [("editor", 200), ("author", 200), ("admin", 403)])
+@pytest.mark.parametrize(
+    ("role", "status"),
+    [
+        *(("editor", 200), ("author", 200), ("admin", 403)),
+        *((role, 403) for role in ("edit", "editors", "Editor", "author ", "editor author")),
+    ],
+)
 def test_require_role_lets_just_the_named_roles_pass(role: str, status: int) -> None:
     kit = make_kit()
     app = make_app(kit)
@@ -238,6 +244,32 @@ def test_a_missing_scope_is_a_403_that_names_it(scoped: TestClient) -> None:
     challenge = answer.headers["www-authenticate"]
     assert challenge.startswith('Bearer realm="api", error="insufficient_scope"')
     assert challenge.endswith('scope="notes:write"')
+
+
+@pytest.mark.parametrize("role", ["user", "admin"])
+@pytest.mark.parametrize(
+    ("scope", "status"),
+    [
+        *(("notes:read notes:write", 200), ("notes:write more notes:read", 200)),
+        *(("", 403), ("notes:read", 403), ("notes:write", 403), ("notes", 403)),
+        *(("notes:read:own notes:write:own", 403), ("NOTES:READ NOTES:WRITE", 403)),
+    ],
+)
+def test_a_route_that_asks_for_two_scopes_needs_both(scope: str, status: int, role: str) -> None:
+    kit = make_kit()
+    app = make_app(kit)
+    both = Security(get_current_user, scopes=["notes:read", "notes:write"])
+
+    @app.post("/notes", dependencies=[both])
+    async def write() -> None: ...
+
+    token = kit.jwt.create_access_token({"user_id": "1", "role": role, "scope": scope})
+
+    answer = TestClient(app).post("/notes", headers={"Authorization": f"Bearer {token}"})
+
+    assert answer.status_code == status
+    challenge = answer.headers.get("www-authenticate", "")
+    assert challenge.endswith('scope="notes:read notes:write"') == (status == 403)
 
 
 def test_scopes_follow_the_user_at_each_refresh(scoped: TestClient) -> None:

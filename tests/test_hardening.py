@@ -8,6 +8,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC
 from functools import cache
@@ -199,6 +200,22 @@ class TestAnswers:
         assert answer.status_code == 405
         assert set(answer.headers["allow"].split(", ")) <= {"GET", "POST", "DELETE"}
 
+    @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+    @pytest.mark.parametrize("path", ROUTES)
+    def test_what_changes_something_is_no_get_and_what_reads_no_post(
+        self, path: str, method: str
+    ) -> None:
+        reading, ending = {"me", "session", "sessions"}, {"sessions", "sessions/x"}
+        allowed = {
+            "GET": path in reading,
+            "POST": path not in reading | ending,
+            "DELETE": path in ending,
+        }
+        with serve() as client:
+            answer = client.request(method, f"/auth/{path}", headers=bearer(register(client)))
+
+        assert (answer.status_code == 405) != allowed[method]
+
     def test_a_crash_tells_nothing_about_itself(self) -> None:
         class Crashing(MemoryTokenStore):
             async def get(self, *arguments: Any) -> Any:
@@ -339,6 +356,25 @@ class TestSessions:
         stored = asyncio.run(store.get(str(first.user.id), first.session_id))
         assert stored is not None
         assert stored.session.gen == 2
+
+    async def test_of_sixteen_threads_that_change_a_session_in_memory_one_wins(self) -> None:
+        store, count = MemoryTokenStore(), 16
+        kit = make_kit(tokens=store)
+        signed_in = await kit.register(EMAIL, PASSWORD)
+        user_id, barrier = str(signed_in.user.id), threading.Barrier(count)
+
+        def change(gen: int) -> bool:
+            work = store.compare_and_set(user_id, signed_in.session_id, 1, {"gen": gen})
+            barrier.wait()
+            return asyncio.run(work)
+
+        with ThreadPoolExecutor(count) as pool:
+            written = list(pool.map(change, range(2, 2 + count)))
+
+        stored = await store.get(user_id, signed_in.session_id)
+        assert sum(written) == 1
+        assert stored is not None
+        assert stored.session.gen == 2 + written.index(True)
 
 
 class TestRepeatedParameters:

@@ -163,6 +163,7 @@ async def test_logout_all_ends_every_session_and_lets_a_new_login_in() -> None:
     kit = make_kit()
     phone = await register(kit)
     laptop = await kit.login(EMAIL, PASSWORD)
+    await kit.authenticate(laptop.tokens.access_token)
 
     await kit.logout_all(str(phone.user.id))
 
@@ -173,6 +174,56 @@ async def test_logout_all_ends_every_session_and_lets_a_new_login_in() -> None:
             await kit.authenticate(signed_in.tokens.access_token)
     again = await kit.login(EMAIL, PASSWORD)
     assert (await kit.authenticate(again.tokens.access_token)).id == phone.user.id
+
+
+class Overtaken(MemoryUserStore):
+    """Lets somebody act right after an account was read, or right before its hash is written."""
+
+    after_reading: Callable[[], Awaitable[Any]] | None = None
+    before_writing: Callable[[], Awaitable[Any]] | None = None
+
+    async def get_by_email(self, email: str) -> Any:
+        user = await super().get_by_email(email)
+        act, self.after_reading = self.after_reading, None
+        if act is not None:
+            await act()
+        return user
+
+    async def set_password_hash(self, user_id: str, new: str, *, expected: str | None) -> bool:
+        act, self.before_writing = self.before_writing, None
+        if act is not None:
+            await act()
+        return await super().set_password_hash(user_id, new, expected=expected)
+
+
+async def test_an_account_that_is_disabled_while_a_login_reads_it_does_not_sign_in() -> None:
+    users = Overtaken()
+    kit = make_kit(users=users)
+    user_id = str((await register(kit)).user.id)
+    users.after_reading = lambda: kit.disable_user(user_id)
+
+    with pytest.raises(InvalidCredentials):
+        await kit.login(EMAIL, PASSWORD)
+
+    assert await kit.list_sessions(user_id) == []
+
+
+async def test_a_login_with_the_old_password_right_before_the_new_one_is_written_is_over() -> None:
+    users, early = Overtaken(), list[SignedIn]()
+    kit = make_kit(users=users)
+    user_id = str((await register(kit)).user.id)
+
+    async def sign_in() -> None:
+        early.append(await kit.login(EMAIL, PASSWORD))
+
+    users.before_writing = sign_in
+    changed = await kit.change_password(user_id, PASSWORD, NEW_PASSWORD)
+
+    assert [session.id for session in await kit.list_sessions(user_id)] == [changed.session_id]
+    with pytest.raises(SessionRevoked):
+        await kit.refresh(early[0].tokens.refresh_token)
+    with pytest.raises(RevokedToken):
+        await kit.authenticate(early[0].tokens.access_token)
 
 
 async def test_set_role_voids_access_tokens_and_keeps_sessions() -> None:

@@ -93,11 +93,12 @@ def test_a_change_ends_every_session_and_begins_one() -> None:
         assert len(client.get("/auth/sessions", headers=bearer(changed.json())).json()) == 1
 
 
-def test_a_change_needs_the_current_password_and_changes_nothing_without() -> None:
+@pytest.mark.parametrize("current", ["not the password", "", NEW, f"{PASSWORD} ", PASSWORD[:-1]])
+def test_a_change_needs_the_current_password_and_changes_nothing_without(current: str) -> None:
     with serve() as client:
         signed_in = register(client)
 
-        answer = change(client, signed_in, "not the password", NEW)
+        answer = change(client, signed_in, current, NEW)
 
         assert (answer.status_code, code(answer)) == (401, "invalid_credentials")
         assert client.get("/auth/me", headers=bearer(signed_in)).status_code == 200

@@ -100,10 +100,13 @@ def test_valid_access_token_opens_a_protected_route() -> None:
         assert (answer.status_code, answer.json()) == (200, body["user_id"])
 
 
-def test_expired_access_token_is_401_token_expired() -> None:
+@pytest.mark.parametrize("was_used", [False, True])
+def test_expired_access_token_is_401_token_expired(was_used: bool) -> None:
     clock = Clock()
     with serve(make_kit(clock=clock)) as client:
         body = register(client)
+        if was_used:
+            assert client.get("/auth/me", headers=bearer(body)).status_code == 200
         clock.advance(minutes=15)
 
         answer = client.get("/auth/me", headers=bearer(body))
@@ -135,9 +138,12 @@ def test_refresh_token_is_no_access_token() -> None:
         assert (answer.status_code, code(answer)) == (401, "wrong_token_type")
 
 
-def test_access_token_is_no_refresh_token() -> None:
+@pytest.mark.parametrize("was_used", [False, True])
+def test_access_token_is_no_refresh_token(was_used: bool) -> None:
     with serve() as client:
         body = register(client)
+        if was_used:
+            assert client.get("/auth/me", headers=bearer(body)).status_code == 200
 
         answer = client.post("/auth/refresh", json={"refresh_token": body["access_token"]})
 
@@ -158,6 +164,16 @@ def test_missing_token_is_401_without_an_error_attribute() -> None:
 def test_malformed_bearer_header_is_401_invalid_token(header: str) -> None:
     with serve() as client:
         answer = client.get("/auth/me", headers={b"Authorization": header.encode("latin-1")})
+
+        assert (answer.status_code, code(answer)) == (401, "invalid_token")
+
+
+@pytest.mark.parametrize("rest", [" b", " Bearer b", ", Bearer b", ",", ";", "="])
+def test_a_good_token_with_something_behind_it_is_401_invalid_token(rest: str) -> None:
+    with serve() as client:
+        header = bearer(register(client))["Authorization"] + rest
+
+        answer = client.get("/auth/me", headers={"Authorization": header})
 
         assert (answer.status_code, code(answer)) == (401, "invalid_token")
 
@@ -435,6 +451,22 @@ def test_used_refresh_token_ends_the_session() -> None:
         assert events.names.count("refresh_reused") == 1
 
 
+def test_refresh_token_that_was_spent_long_ago_ends_the_session() -> None:
+    clock, events = Clock(), Events()
+    with serve(make_kit(clock=clock, on_event=events)) as client:
+        first = newest = register(client)
+        for _ in range(3):
+            clock.advance(minutes=14)
+            newest = refresh(client, newest).json()
+
+        stolen = refresh(client, first)
+
+        assert (stolen.status_code, code(stolen)) == (401, "refresh_reused")
+        assert code(refresh(client, newest)) == "session_revoked"
+        assert code(client.get("/projects", headers=bearer(newest))) == "token_revoked"
+        assert events.names.count("refresh_reused") == 1
+
+
 def test_access_token_of_an_orphan_generation_ends_the_session() -> None:
     clock = Clock()
     with serve(make_kit(clock=clock)) as client:
@@ -464,10 +496,14 @@ def test_lost_answer_can_be_asked_for_again_after_a_day() -> None:
         assert client.get("/projects", headers=bearer(again.json())).status_code == 200
 
 
-def test_refresh_after_the_idle_time_is_401() -> None:
+@pytest.mark.parametrize("was_refreshed", [False, True])
+def test_refresh_after_the_idle_time_is_401(was_refreshed: bool) -> None:
     clock = Clock()
     with serve(make_kit(clock=clock)) as client:
         body = register(client)
+        if was_refreshed:
+            clock.advance(days=1)
+            body = refresh(client, body).json()
         clock.advance(days=7)
 
         answer = refresh(client, body)
@@ -531,9 +567,12 @@ def test_refresh_without_a_token_is_401_not_authenticated() -> None:
         assert code(client.post("/auth/refresh", json={})) == "not_authenticated"
 
 
-def test_logout_revokes_both_tokens_at_once() -> None:
+@pytest.mark.parametrize("was_used", [False, True])
+def test_logout_revokes_both_tokens_at_once(was_used: bool) -> None:
     with serve() as client:
         body = register(client)
+        if was_used:
+            assert client.get("/projects", headers=bearer(body)).status_code == 200
 
         answer = client.post("/auth/logout", headers=bearer(body))
 

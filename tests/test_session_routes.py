@@ -203,6 +203,17 @@ async def test_require_session_sees_at_once_what_another_process_did(change: str
         await here.authenticate_now(user)
 
 
+async def test_require_session_shows_the_role_that_the_account_has_now() -> None:
+    users = MemoryUserStore()
+    kit = make_kit(users=users)
+    signed_in = await kit.register(EMAIL, PASSWORD)
+    user = await kit.authenticate(signed_in.tokens.access_token)
+
+    await users.set_role(str(signed_in.user.id), "editor")  # by an application, past the kit
+
+    assert (user.role, (await kit.authenticate_now(user)).role) == ("user", "editor")
+
+
 def test_require_session_of_an_overridden_user_reads_the_account() -> None:
     kit = make_kit()
     with strict_app(kit) as client:
