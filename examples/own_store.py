@@ -87,6 +87,16 @@ class SQLiteStore:
         return epoch
 
     @step
+    def revoke_others(
+        self, db: Connection, user_id: str, keep: str | None, reason: str, now: datetime
+    ) -> Sequence[str]:
+        others = [session for session in read(db, user_id).values() if session.id != keep]
+        ended = [session.id for session in others if end(db, session, reason, now)]
+        news = [(to_text(now), session_id) for session_id in ended]
+        db.executemany("INSERT INTO feed (at, session_id) VALUES (?, ?)", news)
+        return ended
+
+    @step
     def void_access_tokens(self, db: Connection, user_id: str, now: datetime) -> int:
         return raise_epoch(db, user_id, now)
 
@@ -95,10 +105,20 @@ class SQLiteStore:
         return read_epochs(db, user_id)
 
     @step
-    def list_by_user(self, db: Connection, user_id: str, now: datetime) -> Sequence[Session]:
-        first = read_epochs(db, user_id).sessions_from
-        live = [s for s in read(db, user_id).values() if s.is_live(now, sessions_from=first)]
-        return sorted(live, key=lambda session: session.created_at, reverse=True)
+    def list_by_user(
+        self,
+        db: Connection,
+        user_id: str,
+        now: datetime,
+        *,
+        limit: int = 100,
+        after: str | None = None,
+    ) -> Sequence[Session]:
+        first, known = read_epochs(db, user_id).sessions_from, read(db, user_id)
+        live = [s for s in known.values() if s.is_live(now, sessions_from=first)]
+        if after is not None:  # a KeyError is the LookupError that the protocol asks for
+            live = [session for session in live if age(session) < age(known[after])]
+        return sorted(live, key=age, reverse=True)[:limit]
 
     @step
     def revoked_since(
@@ -134,6 +154,10 @@ def write(db: Connection, session: Session) -> None:
     data = json.dumps(asdict(session), default=to_text)
     row = (session.id, session.user_id, to_text(ended_at), data)
     db.execute("REPLACE INTO sessions VALUES (?, ?, ?, ?)", row)
+
+
+def age(session: Session) -> tuple[datetime, str]:
+    return session.created_at, session.id
 
 
 def end(db: Connection, session: Session, reason: str, now: datetime) -> bool:

@@ -318,7 +318,7 @@ async def test_better_auth_11073_an_end_of_all_sessions_needs_no_list_of_them() 
     """
 
     class Unlisted(Interleaved):
-        async def list_by_user(self, *arguments: Any) -> Sequence[Session]:
+        async def list_by_user(self, *arguments: Any, **options: Any) -> Sequence[Session]:
             return []
 
         async def revoke(self, *arguments: Any) -> bool:

@@ -1,6 +1,7 @@
 """What people see of their sessions, and the stricter dependencies."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -13,10 +14,15 @@ from fastapi.testclient import TestClient
 from apps import EMAIL, PASSWORD, Clock, Events, bearer, code, make_app, make_kit, refresh, register
 from jwt_auth_kit import (
     AuthKit,
+    Client,
     CurrentUser,
     MemoryTokenStore,
     MemoryUserStore,
+    RevokedToken,
+    Session,
     SessionDep,
+    SessionNotFound,
+    SignedIn,
     StoreUnavailable,
     get_current_user,
     require_recent_login,
@@ -81,6 +87,120 @@ def test_concurrent_logins_all_appear_in_the_list() -> None:
             log_in(client)
 
         assert len(client.get("/auth/sessions", headers=bearer(body)).json()) == 5
+
+
+async def sign_in_often(kit: AuthKit, count: int, clock: Clock) -> list[SignedIn]:
+    signed_in = []
+    for _ in range(count):
+        clock.advance(seconds=1)
+        signed_in.append(await kit.login(EMAIL, PASSWORD))
+    return signed_in
+
+
+async def test_a_list_holds_a_hundred_sessions_and_goes_on_behind_the_last_of_them() -> None:
+    clock = Clock()
+    kit = make_kit(clock=clock, settings={"max_sessions": None})
+    await kit.create_user(EMAIL, PASSWORD)
+    ids = [signed_in.session_id for signed_in in await sign_in_often(kit, 230, clock)][::-1]
+    clock.advance(seconds=1)
+    with strict_app(kit) as client:
+        headers = bearer(log_in(client))
+        pages = [client.get("/auth/sessions", headers=headers).json()]
+        while pages[-1]:
+            after = {"after": pages[-1][-1]["id"]}
+            pages.append(client.get("/auth/sessions", params=after, headers=headers).json())
+
+    assert [len(page) for page in pages] == [100, 100, 31, 0]
+    assert [session["id"] for page in pages for session in page][1:] == ids
+
+
+@pytest.mark.parametrize("after", ["unknown", "", "\x00", "🦊", "x" * 2000, "of somebody else"])
+def test_a_list_behind_a_session_the_caller_never_had_is_404(after: str) -> None:
+    with strict_app(make_kit()) as client:
+        grace = register(client, "grace@example.com")
+        ada = register(client)
+        if after == "of somebody else":
+            after = client.get("/auth/sessions", headers=bearer(grace)).json()[0]["id"]
+
+        answer = client.get("/auth/sessions", params={"after": after}, headers=bearer(ada))
+
+        assert (answer.status_code, code(answer)) == (404, "session_not_found")
+
+
+def test_openapi_says_that_a_list_of_sessions_is_bounded_and_can_be_continued() -> None:
+    with strict_app(make_kit()) as client:
+        operation = client.get("/openapi.json").json()["paths"]["/auth/sessions"]["get"]
+
+    assert [(each["name"], each["in"]) for each in operation["parameters"]] == [("after", "query")]
+    answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    assert (answer["type"], answer["maxItems"]) == ("array", 100)
+    assert "404" in operation["responses"]
+
+
+async def test_the_kit_lists_as_many_sessions_as_it_is_asked_for() -> None:
+    clock = Clock()
+    kit = make_kit(clock=clock)
+    user_id = str((await kit.create_user(EMAIL, PASSWORD)).id)
+    newest = [signed_in.session_id for signed_in in await sign_in_often(kit, 5, clock)][::-1]
+
+    first = await kit.list_sessions(user_id, limit=2)
+    second = await kit.list_sessions(user_id, limit=10, after=first[-1].id)
+
+    assert [session.id for session in first] == newest[:2]
+    assert [session.id for session in second] == newest[2:]
+    with pytest.raises(SessionNotFound):
+        await kit.list_sessions(user_id, after="unknown")
+    with pytest.raises(ValueError, match="at least 1"):
+        await kit.list_sessions(user_id, limit=0)
+
+
+async def test_one_event_tells_how_many_other_sessions_were_ended() -> None:
+    clock, events = Clock(), Events()
+    kit = make_kit(clock=clock, on_event=events)
+    await kit.create_user(EMAIL, PASSWORD)
+    *others, mine = await sign_in_often(kit, 4, clock)
+    user = await kit.authenticate(mine.tokens.access_token)
+    events.clear()
+
+    assert await kit.end_other_sessions(user, client=Client(ip="192.0.2.7")) == 3
+    assert await kit.end_other_sessions(user) == 0
+
+    (event,) = events
+    assert (event.name, event.reason, event.count) == ("sessions_ended", "other_sessions", 3)
+    assert (event.session_id, event.ip) == (mine.session_id, "192.0.2.7")
+    assert json.loads(event.as_json())["count"] == 3
+    for other in others:
+        with pytest.raises(RevokedToken):
+            await kit.authenticate(other.tokens.access_token)
+
+
+async def test_two_thousand_other_sessions_end_in_few_steps() -> None:
+    class Counted(MemoryTokenStore):
+        calls = 0
+
+        async def revoke_others(self, *arguments: Any) -> Any:
+            self.calls += 1
+            return await super().revoke_others(*arguments)
+
+        async def revoke(self, *arguments: Any) -> bool:
+            raise AssertionError("one by one")
+
+    tokens = Counted()
+    kit = make_kit(tokens=tokens, settings={"max_sessions": None})
+    signed_in = await kit.register(EMAIL, PASSWORD)
+    user = await kit.authenticate(signed_in.tokens.access_token)
+    for _ in range(2000):
+        await tokens.create(
+            Session.start(
+                user.id, kit.now(), epoch=0, idle_ttl=timedelta(days=7),
+                absolute_ttl=timedelta(days=30),
+            )
+        )  # fmt: skip
+
+    assert await kit.end_other_sessions(user) == 2000
+
+    assert tokens.calls == 1
+    assert [session.id for session in await kit.list_sessions(user.id)] == [user.session_id]
 
 
 def test_last_seen_moves_when_a_token_is_refreshed() -> None:
@@ -298,7 +418,7 @@ async def test_a_login_stands_where_the_oldest_session_cannot_be_ended(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class WithoutLists(MemoryTokenStore):
-        async def list_by_user(self, *arguments: Any) -> Any:
+        async def list_by_user(self, *arguments: Any, **options: Any) -> Any:
             raise StoreUnavailable
 
     kit = make_kit(settings={"max_sessions": 1}, tokens=WithoutLists())

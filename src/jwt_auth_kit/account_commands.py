@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from getpass import getpass
 from typing import Any
 
@@ -100,7 +100,7 @@ async def disable(kit: AuthKit, options: argparse.Namespace) -> None:
 async def list_sessions(kit: AuthKit, options: argparse.Namespace) -> None:
     """Print a table of the live sessions."""
     user = await _find(kit, options.user)
-    sessions = await kit.list_sessions(str(user.id))
+    sessions = [session async for session in _live_sessions(kit, user)]
     if not sessions:
         say(f"{user.email} has no live session.")
         return
@@ -116,7 +116,7 @@ async def revoke_sessions(kit: AuthKit, options: argparse.Namespace) -> None:
         return
     found = [
         session.id
-        for session in await kit.list_sessions(str(user.id))
+        async for session in _live_sessions(kit, user)
         if session.id.startswith(options.session)
     ]
     found = [session_id for session_id in found if session_id == options.session] or found
@@ -125,6 +125,14 @@ async def revoke_sessions(kit: AuthKit, options: argparse.Namespace) -> None:
     if not found or not await kit.end_session(str(user.id), found[0], actor=ACTOR):
         raise CommandFailed(f"{user.email} has no such live session; `sessions list` shows them")
     say(f"Session {found[0]} of {user.email} is ended.")
+
+
+async def _live_sessions(kit: AuthKit, user: User) -> AsyncIterator[Session]:
+    after = None
+    while page := await kit.list_sessions(str(user.id), after=after):
+        for session in page:
+            yield session
+        after = page[-1].id
 
 
 def read_password() -> str:

@@ -60,6 +60,8 @@ class AuthEvent:
     reason: str | None = None
     actor: str | None = None
     """Who did it, where that was somebody else than the user: the id of an administrator."""
+    count: int | None = None
+    """How many sessions ended, in an event that tells of several."""
 
     @property
     def outcome(self) -> Literal["success", "failure"]:
@@ -78,6 +80,7 @@ class AuthEvent:
             "user_agent": self.user_agent,
             "reason": self.reason,
             "actor": self.actor,
+            "count": self.count,
         }
         return json.dumps({name: value for name, value in fields.items() if value is not None})
 
@@ -109,6 +112,7 @@ class AuditTrail:
         client: Client = UNKNOWN_CLIENT,
         reason: str | None = None,
         actor: str | None = None,
+        count: int | None = None,
     ) -> None:
         """Call the hook; what it raises is logged and never reaches the user who signs in."""
         event = AuthEvent(
@@ -120,6 +124,7 @@ class AuditTrail:
             user_agent=client.user_agent,
             reason=reason,
             actor=actor,
+            count=count,
         )
         try:
             result = self._hook(event)

@@ -28,7 +28,7 @@ from .passwords import Argon2Hasher, PasswordHasher, Passwords
 from .session_manager import SessionManager, SignedIn
 from .sessions import Session
 from .settings import AuthSettings
-from .stores.base import NewUser, StaleLogin, TokenStore, User, UserStore
+from .stores.base import MAX_LISTED, NewUser, StaleLogin, TokenStore, User, UserStore
 from .stores.memory import MemoryTokenStore, MemoryUserStore
 from .throttle import Attempt, LoginThrottle
 from .tokens import PROFILE_CLAIMS, Claims, JWTManager, TokenType, utc_now
@@ -236,9 +236,17 @@ class AuthKit:
             user, role=account.role, email=account.email, display_name=account.display_name
         )
 
-    async def list_sessions(self, user_id: str) -> Sequence[Session]:
-        """Return the live sessions of a user, newest first."""
-        return await self._sessions.list_live(user_id)
+    async def list_sessions(
+        self, user_id: str, *, limit: int = MAX_LISTED, after: str | None = None
+    ) -> Sequence[Session]:
+        """Return at most *limit* live sessions of a user, newest first.
+
+        With *after*, the list continues behind the session of that id.
+
+        Raises:
+            SessionNotFound: the user has no session *after*.
+        """
+        return await self._sessions.list_live(user_id, limit=limit, after=after)
 
     async def end_session(
         self,
@@ -258,11 +266,22 @@ class AuthKit:
 
     async def end_other_sessions(
         self, user: CurrentUser, *, client: Client = UNKNOWN_CLIENT
-    ) -> None:
-        """End every session of a user but the one that *user* was authenticated by."""
-        for session in await self.list_sessions(user.id):
-            if session.id != user.session_id:
-                await self.end_session(user.id, session.id, client=client)
+    ) -> int:
+        """End every session of a user but the one that *user* was authenticated by.
+
+        One event tells of all of them. Returns how many ended.
+        """
+        ended = await self._sessions.end_others(user.id, user.session_id, "logged_out")
+        if ended:
+            await self.audit.record(
+                "sessions_ended",
+                user.id,
+                session_id=user.session_id,
+                client=client,
+                reason="other_sessions",
+                count=len(ended),
+            )
+        return len(ended)
 
     async def purge(self, *, limit: int = 100) -> int:
         """Delete at most *limit* sessions that ended a day ago or earlier; return how many.

@@ -9,9 +9,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from enum import Enum
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response, Security
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from pydantic import Field
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
@@ -60,7 +61,7 @@ from .openapi import GUARDED, LENIENT, OPTIONAL, TOKEN_ROUTE
 from .password_policy import WeakPassword
 from .protection import public
 from .session_manager import SignedIn
-from .stores.base import User
+from .stores.base import MAX_LISTED, User
 from .transports import NO_STORE, Transport
 
 logger = logging.getLogger("jwt_auth_kit")
@@ -78,6 +79,10 @@ REFRESH_ERRORS = (
     RefreshReused,
 )
 BODY_ERRORS = (BodyTooLarge, NotJSON)
+
+AfterQuery = Annotated[
+    str | None, Query(description="The id of a session; the list continues behind it.")
+]
 
 _TRANSPORTS = "jwt_auth_kit_transports"
 
@@ -197,7 +202,7 @@ def create_auth_router(
         dependencies=[Depends(require_json)],
     )(change_password)
     router.post("/logout-all", status_code=204, responses=for_users)(logout_all)
-    router.get("/sessions", responses=for_users)(list_sessions)
+    router.get("/sessions", responses=for_users | error_responses(SessionNotFound))(list_sessions)
     router.delete("/sessions", status_code=204, responses=for_users)(end_other_sessions)
     router.delete(
         "/sessions/{session_id}",
@@ -376,10 +381,16 @@ async def change_password(
     return _answer(request, response, signed_in, None if sent is None else sent.transport)
 
 
-async def list_sessions(user: UserDep, request: Request, response: Response) -> list[SessionInfo]:
-    """List the caller's live sessions, newest first: one for each device signed in."""
+async def list_sessions(
+    user: UserDep, request: Request, response: Response, after: AfterQuery = None
+) -> Annotated[list[SessionInfo], Field(max_length=MAX_LISTED)]:
+    """List the caller's live sessions, newest first: one for each device signed in.
+
+    An answer holds at most 100. To get those behind it, repeat the request with the id of its
+    last session as ``after``, until an answer is empty.
+    """
     response.headers.update(NO_STORE)
-    sessions = await get_installation(request).kit.list_sessions(user.id)
+    sessions = await get_installation(request).kit.list_sessions(user.id, after=after)
     return [
         SessionInfo(
             id=session.id,

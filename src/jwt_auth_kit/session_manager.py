@@ -16,6 +16,7 @@ from .errors import (
     RevokedToken,
     ServiceUnavailable,
     SessionExpired,
+    SessionNotFound,
     SessionRevoked,
     StoreUnavailable,
 )
@@ -23,7 +24,7 @@ from .events import UNKNOWN_CLIENT, AuditTrail, Client
 from .revocations import AgingDict, RevocationFeed, RevocationWatch
 from .sessions import TOMBSTONE, Decision, Outcome, Session, confirm, decide
 from .settings import AuthSettings
-from .stores.base import StoredSession, TokenStore, User, UserStore
+from .stores.base import MAX_LISTED, StoredSession, TokenStore, User, UserStore
 from .tokens import Claims, JWTManager, TokenPair
 
 logger = logging.getLogger("jwt_auth_kit")
@@ -177,9 +178,20 @@ class SessionManager:
         if claims.get("ep", 0) < epochs.epoch:
             raise RevokedToken
 
-    async def list_live(self, user_id: str) -> Sequence[Session]:
-        """Return the live sessions of a user, newest first."""
-        return await self._tokens.list_by_user(user_id, self._now())
+    async def list_live(
+        self, user_id: str, *, limit: int = MAX_LISTED, after: str | None = None
+    ) -> Sequence[Session]:
+        """Return at most *limit* live sessions of a user, newest first, from behind *after* on.
+
+        Raises:
+            SessionNotFound: the user has no session *after*.
+        """
+        if limit < 1:
+            raise ValueError("limit must be at least 1")
+        try:
+            return await self._tokens.list_by_user(user_id, self._now(), limit=limit, after=after)
+        except LookupError:
+            raise SessionNotFound from None
 
     async def purge(self, *, limit: int) -> int:
         """Delete at most *limit* sessions that ended a day ago or earlier; return how many."""
@@ -198,6 +210,14 @@ class SessionManager:
         now = self._now()
         epoch = await self._tokens.revoke_all(user_id, reason, now)
         self._revocations.add_epoch(user_id, epoch, now)
+
+    async def end_others(self, user_id: str, keep: str | None, reason: str) -> Sequence[str]:
+        """End every session of a user but *keep*; return the ids of those that were live."""
+        now = self._now()
+        ended = await self._tokens.revoke_others(user_id, keep, reason, now)
+        for session_id in ended:
+            self._revocations.add_session(session_id, now)
+        return ended
 
     async def void_access_tokens(self, user_id: str) -> None:
         """Make clients of a user fetch new access tokens; sessions go on."""

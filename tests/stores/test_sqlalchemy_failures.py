@@ -69,6 +69,9 @@ OPERATIONS: dict[str, Callable[[TokenStore, Session], Any]] = {
     ),
     "revoke": lambda store, session: store.revoke(session.user_id, session.id, "why", NOW),
     "revoke_all": lambda store, session: store.revoke_all(session.user_id, "why", NOW),
+    "revoke_others": lambda store, session: store.revoke_others(
+        session.user_id, session.id, "why", NOW
+    ),
     "void_access_tokens": lambda store, session: store.void_access_tokens(session.user_id, NOW),
     "epochs": lambda store, session: store.epochs(session.user_id),
     "list_by_user": lambda store, session: store.list_by_user(session.user_id, NOW),

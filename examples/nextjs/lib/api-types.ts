@@ -1030,8 +1030,17 @@ export interface operations {
   /**
    * List Sessions
    * @description List the caller's live sessions, newest first: one for each device signed in.
+   *
+   * An answer holds at most 100. To get those behind it, repeat the request with the id of its
+   * last session as ``after``, until an answer is empty.
    */
   list_sessions_auth_sessions_get: {
+    parameters: {
+      query?: {
+        /** @description The id of a session; the list continues behind it. */
+        after?: string | null;
+      };
+    };
     responses: {
       /** @description Successful Response */
       200: {
@@ -1046,6 +1055,20 @@ export interface operations {
         };
         content: {
           "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description There is no such session */
+      404: {
+        headers: {
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description Validation Error */
+      422: {
+        content: {
+          "application/json": components["schemas"]["HTTPValidationError"];
         };
       };
       /** @description The session store is unavailable, try again */

@@ -11,6 +11,9 @@ from typing import NamedTuple, Protocol
 
 from ..sessions import Session, SessionChanges
 
+MAX_LISTED = 100
+"""How many sessions a list holds unless more are asked for."""
+
 
 class Epochs(NamedTuple):
     """Two marks on a user's timeline; both are 0 for a user nothing happened to."""
@@ -82,6 +85,15 @@ class TokenStore(Protocol):
         """
         ...
 
+    async def revoke_others(
+        self, user_id: str, keep: str | None, reason: str, now: datetime
+    ) -> Sequence[str]:
+        """End every session of a user but *keep*; return the ids of those that this call ended.
+
+        A login at the same moment happens before it, and is ended, or after it, and stands.
+        """
+        ...
+
     async def void_access_tokens(self, user_id: str, now: datetime) -> int:
         """Raise the user's epoch and leave the sessions alone; return the new epoch."""
         ...
@@ -90,8 +102,17 @@ class TokenStore(Protocol):
         """Return the user's epochs."""
         ...
 
-    async def list_by_user(self, user_id: str, now: datetime) -> Sequence[Session]:
-        """Return the sessions that are live at *now*, newest first."""
+    async def list_by_user(
+        self, user_id: str, now: datetime, *, limit: int = MAX_LISTED, after: str | None = None
+    ) -> Sequence[Session]:
+        """Return at most *limit* sessions that are live at *now*, newest first.
+
+        Sessions that began at the same moment always come in the same order. With *after*, the
+        list continues behind the session of that id, which may have ended meanwhile.
+
+        Raises:
+            LookupError: the user has no session *after*.
+        """
         ...
 
     async def revoked_since(

@@ -1,18 +1,23 @@
 """Stores in the memory of one process: for tests, demos and the first ten minutes."""
 
+import asyncio
 import threading
 import uuid
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from heapq import heappop, heappush, nlargest
 from itertools import islice
 
 from ..errors import EmailTaken
 from ..sessions import Session, SessionChanges
-from .base import Epochs, NewUser, Revocations, StaleLogin, StoredSession
+from .base import MAX_LISTED, Epochs, NewUser, Revocations, StaleLogin, StoredSession
 
 MAX_FEED = 100_000
+BATCH = 1000
+"""How many sessions are marked as ended in one go; other requests run in between."""
+
 NO_EPOCHS = Epochs(0, 0)
 
 
@@ -22,6 +27,12 @@ class MemoryTokenStore:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._sessions: dict[str, dict[str, Session]] = defaultdict(dict)
+        self._open: dict[str, set[str]] = defaultdict(set)
+        """Ids of the sessions that were not revoked, so that the others cost nothing."""
+
+        self._ends: list[tuple[datetime, str, str]] = []
+        """A heap of when sessions end; an entry may be too early, never too late."""
+
         self._epochs: dict[str, Epochs] = {}
         self._feed: deque[tuple[str, str | int]] = deque(maxlen=MAX_FEED)
         self._announced = 0
@@ -32,6 +43,8 @@ class MemoryTokenStore:
             if session.epoch < self._epochs.get(session.user_id, NO_EPOCHS).sessions_from:
                 raise StaleLogin
             self._sessions[session.user_id][session.id] = session
+            self._open[session.user_id].add(session.id)
+            heappush(self._ends, (session.ends_at, session.user_id, session.id))
 
     async def get(self, user_id: str, session_id: str) -> StoredSession | None:
         """See TokenStore.get."""
@@ -63,9 +76,22 @@ class MemoryTokenStore:
             epoch = self._epochs.get(user_id, NO_EPOCHS).epoch + 1
             self._epochs[user_id] = Epochs(epoch, epoch)
             self._announce(user_id, epoch)
-            for session_id in self._sessions.get(user_id, ()):
-                self._revoke(user_id, session_id, reason, now)
-            return epoch
+            dead = sorted(self._open.get(user_id, ()))
+        # The epoch has ended them; what is left is to note when and why, a few at a time.
+        for batch in _batches(dead):
+            with self._lock:
+                for session_id in batch:
+                    self._revoke(user_id, session_id, reason, now)
+            await asyncio.sleep(0)
+        return epoch
+
+    async def revoke_others(
+        self, user_id: str, keep: str | None, reason: str, now: datetime
+    ) -> Sequence[str]:
+        """See TokenStore.revoke_others."""
+        with self._lock:
+            others = sorted(self._open.get(user_id, set()) - {keep})
+            return [each for each in others if self._revoke(user_id, each, reason, now)]
 
     async def void_access_tokens(self, user_id: str, now: datetime) -> int:  # noqa: ARG002
         """See TokenStore.void_access_tokens."""
@@ -80,13 +106,18 @@ class MemoryTokenStore:
         with self._lock:
             return self._epochs.get(user_id, NO_EPOCHS)
 
-    async def list_by_user(self, user_id: str, now: datetime) -> Sequence[Session]:
+    async def list_by_user(
+        self, user_id: str, now: datetime, *, limit: int = MAX_LISTED, after: str | None = None
+    ) -> Sequence[Session]:
         """See TokenStore.list_by_user."""
         with self._lock:
-            sessions_from = self._epochs.get(user_id, NO_EPOCHS).sessions_from
-            sessions = self._sessions.get(user_id, {}).values()
-            live = [s for s in sessions if s.is_live(now, sessions_from=sessions_from)]
-        return sorted(live, key=lambda session: session.created_at, reverse=True)
+            live = self._live(user_id, now)
+            if after is not None:
+                behind = self._find(user_id, after)
+                if behind is None:
+                    raise LookupError("no such session")
+                live = [session for session in live if _age(session) < _age(behind)]
+        return nlargest(limit, live, key=_age)
 
     async def revoked_since(
         self,
@@ -108,19 +139,28 @@ class MemoryTokenStore:
 
     async def purge(self, before: datetime, limit: int) -> int:
         """See TokenStore.purge."""
+        deleted = 0
         with self._lock:
-            ended = [
-                session
-                for sessions in self._sessions.values()
-                for session in sessions.values()
-                if _ended_before(session, before)
-            ][:limit]
-            for session in ended:
-                del self._sessions[session.user_id][session.id]
-        return len(ended)
+            while deleted < limit and self._ends and self._ends[0][0] < before:
+                _, user_id, session_id = heappop(self._ends)
+                session = self._find(user_id, session_id)
+                if session is None:
+                    continue
+                if _end(session) < before:
+                    self._delete(session)
+                    deleted += 1
+                else:  # it was refreshed
+                    heappush(self._ends, (_end(session), user_id, session_id))
+        return deleted
 
     def _find(self, user_id: str, session_id: str) -> Session | None:
         return self._sessions.get(user_id, {}).get(session_id)
+
+    def _live(self, user_id: str, now: datetime) -> list[Session]:
+        sessions = self._sessions.get(user_id, {})
+        first = self._epochs.get(user_id, NO_EPOCHS).sessions_from
+        ids = self._open.get(user_id, ())
+        return [sessions[each] for each in ids if sessions[each].is_live(now, sessions_from=first)]
 
     def _revoke(self, user_id: str, session_id: str, reason: str, now: datetime) -> bool:
         session = self._find(user_id, session_id)
@@ -129,8 +169,17 @@ class MemoryTokenStore:
         self._sessions[user_id][session_id] = replace(
             session, revoked_at=now, revoke_reason=reason, version=session.version + 1
         )
+        self._open[user_id].discard(session_id)
+        heappush(self._ends, (now, user_id, session_id))
         self._announce(user_id, session_id)
         return True
+
+    def _delete(self, session: Session) -> None:
+        user_id = session.user_id
+        del self._sessions[user_id][session.id]
+        self._open[user_id].discard(session.id)
+        if not self._sessions[user_id]:
+            del self._sessions[user_id], self._open[user_id]
 
     def _announce(self, user_id: str, mark: str | int) -> None:
         self._feed.append((user_id, mark))
@@ -207,7 +256,14 @@ class MemoryUserStore:
             return user is not None
 
 
-def _ended_before(session: Session, moment: datetime) -> bool:
-    if session.revoked_at is not None and session.revoked_at < moment:
-        return True
-    return session.ends_at < moment
+def _age(session: Session) -> tuple[datetime, str]:
+    return session.created_at, session.id
+
+
+def _end(session: Session) -> datetime:
+    return min(session.ends_at, session.revoked_at or session.ends_at)
+
+
+def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(ids), BATCH):
+        yield ids[start : start + BATCH]

@@ -9,6 +9,7 @@ import base64
 import logging
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,7 +26,7 @@ from redis.exceptions import RedisClusterException, RedisError
 
 from ..errors import StoreUnavailable
 from ..sessions import TOMBSTONE, Session, SessionChanges
-from .base import Epochs, Revocations, StaleLogin, StoredSession
+from .base import MAX_LISTED, Epochs, Revocations, StaleLogin, StoredSession
 
 logger = logging.getLogger("jwt_auth_kit")
 
@@ -33,6 +34,9 @@ FAILURES = (RedisError, RedisClusterException, OSError)
 BUCKETS = 64
 FEED_LIFE = timedelta(days=1)
 """How long a revocation stays in the stream; access tokens live shorter."""
+
+BATCH = 500
+"""How many sessions one script ends; other clients of Redis are served in between."""
 
 FEED_OVERLAP = timedelta(seconds=60)
 """The clocks of processes differ by less than this; entries are read twice."""
@@ -51,31 +55,45 @@ local function announce(feed, now, life, ...)
   local oldest = string.format('%.0f', at - life)
   redis.call('XADD', feed, 'MINID', '~', oldest, string.format('%.0f-*', at), ...)
 end
-local function end_session(key, reason, now)
+"""
+
+_END = """
+local function end_session(key, reason, now, forget_at)
   local state = redis.call('HMGET', key, 'version', 'revoked_at')
-  if not state[1] or state[2] then return 0 end
+  if not state[1] or state[2] then return false end
   redis.call('HSET', key, 'revoked_at', now, 'revoke_reason', reason, 'version', state[1] + 1)
-  return 1
+  if redis.call('PEXPIRETIME', key) > tonumber(forget_at) then
+    redis.call('PEXPIREAT', key, forget_at)
+  end
+  return true
 end
 """
 
 _EXPIRE = """
-local function expire(session, index, session_id, at)
-  redis.call('PEXPIREAT', session, at)
-  redis.call('ZADD', index, at, session_id)
-  if redis.call('PEXPIRETIME', index) < tonumber(at) then redis.call('PEXPIREAT', index, at) end
+local function expire(key, at)
+  if redis.call('PEXPIRETIME', key) < tonumber(at) then redis.call('PEXPIREAT', key, at) end
 end
 """
 
+# A user's sessions that were not revoked stand in two sorted sets: `open`, by when they began,
+# and `ends`, by when they end unless they are refreshed.
 _CREATE = (
     _EXPIRE
     + """
-local session, index, epochs = KEYS[1], KEYS[2], KEYS[3]
-local session_id, epoch, now, ends_at = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local session, open, ends, epochs = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local session_id, epoch, began_at, ends_at, forget_at = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local past, batch = ARGV[6], ARGV[7]
 if tonumber(redis.call('HGET', epochs, 'sessions_from') or 0) > tonumber(epoch) then return 0 end
-redis.call('HSET', session, unpack(ARGV, 5))
-redis.call('ZREMRANGEBYSCORE', index, '-inf', '(' .. now)
-expire(session, index, session_id, ends_at)
+redis.call('HSET', session, unpack(ARGV, 8))
+redis.call('PEXPIREAT', session, forget_at)
+for _, old in ipairs(redis.call('ZRANGEBYSCORE', ends, '-inf', past, 'LIMIT', 0, batch)) do
+  redis.call('ZREM', open, old)
+  redis.call('ZREM', ends, old)
+end
+redis.call('ZADD', open, began_at, session_id)
+redis.call('ZADD', ends, ends_at, session_id)
+expire(open, forget_at)
+expire(ends, forget_at)
 return 1
 """
 )
@@ -87,24 +105,33 @@ return {redis.call('HGETALL', KEYS[1]), redis.call('HMGET', KEYS[2], 'epoch', 's
 _COMPARE_AND_SET = (
     _EXPIRE
     + """
-local session, index = KEYS[1], KEYS[2]
-local user_id, session_id, version, ends_at = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local session, open, ends = KEYS[1], KEYS[2], KEYS[3]
+local user_id, session_id, version = ARGV[1], ARGV[2], ARGV[3]
+local ends_at, forget_at = ARGV[4], ARGV[5]
 local state = redis.call('HMGET', session, 'user_id', 'version', 'revoked_at')
 if state[1] ~= user_id or state[2] ~= version or state[3] then return 0 end
-redis.call('HSET', session, 'version', version + 1, unpack(ARGV, 5))
-if ends_at ~= '' then expire(session, index, session_id, ends_at) end
+redis.call('HSET', session, 'version', version + 1, unpack(ARGV, 6))
+if ends_at ~= '' then
+  redis.call('PEXPIREAT', session, forget_at)
+  redis.call('ZADD', ends, 'XX', ends_at, session_id)
+  expire(open, forget_at)
+  expire(ends, forget_at)
+end
 return 1
 """
 )
 
 _REVOKE = (
     _ANNOUNCE
+    + _END
     + """
-local session, feed = KEYS[1], KEYS[2]
-local user_id, session_id, reason, now = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local announced_at, life = ARGV[5], ARGV[6]
+local session, open, ends, feed = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local user_id, session_id, reason, now, forget_at = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local announced_at, life = ARGV[6], ARGV[7]
 if redis.call('HGET', session, 'user_id') ~= user_id then return 0 end
-if end_session(session, reason, now) == 0 then return 0 end
+if not end_session(session, reason, now, forget_at) then return 0 end
+redis.call('ZREM', open, session_id)
+redis.call('ZREM', ends, session_id)
 announce(feed, announced_at, life, 'session', session_id)
 return 1
 """
@@ -113,19 +140,54 @@ return 1
 _REVOKE_ALL = (
     _ANNOUNCE
     + """
-local index, epochs, feed = KEYS[1], KEYS[2], KEYS[3]
-local user_id, prefix, reason, now = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local announced_at, life = ARGV[5], ARGV[6]
+local open, ends, ended, epochs, feed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local user_id, announced_at, life = ARGV[1], ARGV[2], ARGV[3]
 local epoch = redis.call('HINCRBY', epochs, 'epoch', 1)
 redis.call('HSET', epochs, 'sessions_from', epoch)
-for _, session_id in ipairs(redis.call('ZRANGE', index, 0, -1)) do
-  -- Told one by one too: should a failover lose the epoch, it would be given a second time.
-  if end_session(prefix .. session_id, reason, now) == 1 then
-    announce(feed, announced_at, life, 'session', session_id)
-  end
-end
+if redis.call('EXISTS', open) == 1 then redis.call('RENAME', open, ended) end
+redis.call('UNLINK', ends)
 announce(feed, announced_at, life, 'user', user_id, 'epoch', epoch)
 return epoch
+"""
+)
+
+_END_ENDED = (
+    _ANNOUNCE
+    + _END
+    + """
+local ended, feed = KEYS[1], KEYS[2]
+local prefix, reason, now, forget_at, batch = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local announced_at, life = ARGV[6], ARGV[7]
+local popped = redis.call('ZPOPMIN', ended, batch)
+for i = 1, #popped, 2 do
+  -- Told one by one too: should a failover lose the epoch, it would be given a second time.
+  if end_session(prefix .. popped[i], reason, now, forget_at) then
+    announce(feed, announced_at, life, 'session', popped[i])
+  end
+end
+return redis.call('ZCARD', ended)
+"""
+)
+
+_REVOKE_OTHERS = (
+    _ANNOUNCE
+    + _END
+    + """
+local open, ends, feed = KEYS[1], KEYS[2], KEYS[3]
+local prefix, keep, reason, now, forget_at, batch = unpack(ARGV, 1, 6)
+local announced_at, life = ARGV[7], ARGV[8]
+local ended = {}
+for _, session_id in ipairs(redis.call('ZRANGE', open, 0, batch)) do
+  if session_id ~= keep then
+    redis.call('ZREM', open, session_id)
+    redis.call('ZREM', ends, session_id)
+    if end_session(prefix .. session_id, reason, now, forget_at) then
+      announce(feed, announced_at, life, 'session', session_id)
+      ended[#ended + 1] = session_id
+    end
+  end
+end
+return {ended, redis.call('ZCARD', open) - (redis.call('ZSCORE', open, keep) and 1 or 0)}
 """
 )
 
@@ -141,12 +203,25 @@ return epoch
 )
 
 _LIST = """
-local index, prefix = KEYS[1], ARGV[1]
-local found = {}
-for _, session_id in ipairs(redis.call('ZRANGE', index, 0, -1)) do
-  found[#found + 1] = redis.call('HGETALL', prefix .. session_id)
+local open, behind, epochs = KEYS[1], KEYS[2], KEYS[3]
+local prefix, user_id, after, began_at, limit = unpack(ARGV)
+if after ~= '' and began_at == '' then
+  local known = redis.call('HMGET', behind, 'user_id', 'created_at')
+  if known[1] ~= user_id then return 0 end
+  began_at = known[2]
 end
-return {found, redis.call('HGET', KEYS[2], 'sessions_from') or '0'}
+local same = 0
+if after == '' then began_at = '+inf' else same = redis.call('ZCOUNT', open, began_at, began_at) end
+local ids = redis.call('ZREVRANGEBYSCORE', open, began_at, '-inf', 'LIMIT', 0, limit + same)
+local found, last = {}, ''
+for i, session_id in ipairs(ids) do
+  if (i > same or session_id < after) and #found < tonumber(limit) then
+    found[#found + 1] = redis.call('HGETALL', prefix .. session_id)
+    last = session_id
+  end
+end
+local sessions_from = redis.call('HGET', epochs, 'sessions_from') or '0'
+return {found, sessions_from, last, last ~= '' and redis.call('ZSCORE', open, last) or ''}
 """
 
 
@@ -167,19 +242,25 @@ class RedisTokenStore:
         self._compare_and_set = self._client.register_script(_COMPARE_AND_SET)
         self._revoke = self._client.register_script(_REVOKE)
         self._revoke_all = self._client.register_script(_REVOKE_ALL)
+        self._end_ended = self._client.register_script(_END_ENDED)
+        self._revoke_others = self._client.register_script(_REVOKE_OTHERS)
         self._void = self._client.register_script(_VOID)
         self._list = self._client.register_script(_LIST)
 
     async def create(self, session: Session) -> None:
         """See TokenStore.create."""
         key = self._keys(session.user_id)
-        ends_at = _tombstone_end(session.ends_at)
-        now = _milliseconds(session.created_at)
+        past = _milliseconds(session.created_at - FEED_OVERLAP)
         values = _encode({name: getattr(session, name) for name in _FIELDS})
         with _translated:
             created = await self._create(
-                keys=[key.session(session.id), key.index, key.epochs],
-                args=[session.id, session.epoch, now, ends_at, *values],
+                keys=[key.session(session.id), key.open, key.ends, key.epochs],
+                args=[
+                    *(session.id, session.epoch, _text(session.created_at)),
+                    *(_milliseconds(session.ends_at), _forget_at(session.ends_at)),
+                    *(past, BATCH),
+                    *values,
+                ],
             )
         if not created:
             raise StaleLogin
@@ -200,11 +281,13 @@ class RedisTokenStore:
         """See TokenStore.compare_and_set."""
         key = self._keys(user_id)
         idle_end = changes.get("idle_expires_at")
-        ends_at = "" if idle_end is None else _tombstone_end(idle_end)
+        ends: list[Any] = ["", ""]
+        if idle_end is not None:
+            ends = [_milliseconds(idle_end), _forget_at(idle_end)]
         with _translated:
             written = await self._compare_and_set(
-                keys=[key.session(session_id), key.index],
-                args=[user_id, session_id, version, ends_at, *_encode(changes)],
+                keys=[key.session(session_id), key.open, key.ends],
+                args=[user_id, session_id, version, *ends, *_encode(changes)],
             )
         return bool(written)
 
@@ -213,8 +296,11 @@ class RedisTokenStore:
         key = self._keys(user_id)
         with _translated:
             ended = await self._revoke(
-                keys=[key.session(session_id), key.feed],
-                args=[user_id, session_id, reason, _text(now), _milliseconds(now), _FEED_LIFE],
+                keys=[key.session(session_id), key.open, key.ends, key.feed],
+                args=[
+                    *(user_id, session_id, reason, _text(now), _forget_at(now)),
+                    *(_milliseconds(now), _FEED_LIFE),
+                ],
             )
         return bool(ended)
 
@@ -223,13 +309,31 @@ class RedisTokenStore:
         key = self._keys(user_id)
         with _translated:
             epoch = await self._revoke_all(
-                keys=[key.index, key.epochs, key.feed],
-                args=[
-                    *(user_id, key.session(""), reason, _text(now)),
-                    *(_milliseconds(now), _FEED_LIFE),
-                ],
+                keys=[key.open, key.ends, key.ended, key.epochs, key.feed],
+                args=[user_id, _milliseconds(now), _FEED_LIFE],
             )
+        with suppress(StoreUnavailable):
+            await self._note_ends(key, reason, now)
         return int(epoch)
+
+    async def revoke_others(
+        self, user_id: str, keep: str | None, reason: str, now: datetime
+    ) -> Sequence[str]:
+        """See TokenStore.revoke_others."""
+        key = self._keys(user_id)
+        ended: list[str] = []
+        left = 1
+        while left:
+            with _translated:
+                batch, left = await self._revoke_others(
+                    keys=[key.open, key.ends, key.feed],
+                    args=[
+                        *(key.session(""), keep or "", reason, _text(now), _forget_at(now)),
+                        *(BATCH, _milliseconds(now), _FEED_LIFE),
+                    ],
+                )
+            ended += map(_as_text, batch)
+        return ended
 
     async def void_access_tokens(self, user_id: str, now: datetime) -> int:
         """See TokenStore.void_access_tokens."""
@@ -248,16 +352,27 @@ class RedisTokenStore:
             )
         return _epochs(values)
 
-    async def list_by_user(self, user_id: str, now: datetime) -> Sequence[Session]:
+    async def list_by_user(
+        self, user_id: str, now: datetime, *, limit: int = MAX_LISTED, after: str | None = None
+    ) -> Sequence[Session]:
         """See TokenStore.list_by_user."""
         key = self._keys(user_id)
-        with _translated:
-            found, sessions_from = await self._list(
-                keys=[key.index, key.epochs], args=[key.session("")]
-            )
-        sessions = [session for session in map(_decode, found) if session is not None]
-        live = [s for s in sessions if s.is_live(now, sessions_from=int(sessions_from))]
-        return sorted(live, key=lambda session: session.created_at, reverse=True)
+        behind, began_at = after or "", ""
+        live: list[Session] = []
+        while True:  # more than once where sessions ended by time
+            with _translated:
+                page = await self._list(
+                    keys=[key.open, key.session(behind), key.epochs],
+                    args=[key.session(""), user_id, behind, began_at, limit],
+                )
+            if not page:
+                raise LookupError("no such session")
+            found, sessions_from = page[0], int(page[1])
+            behind, began_at = _as_text(page[2]), _as_text(page[3])
+            sessions = [session for session in map(_decode, found) if session is not None]
+            live += [s for s in sessions if s.is_live(now, sessions_from=sessions_from)]
+            if len(live) >= limit or len(found) < limit:
+                return live[:limit]
 
     async def revoked_since(
         self, cursor: str | None, now: datetime, *, keep: timedelta
@@ -284,6 +399,19 @@ class RedisTokenStore:
         """Close the client: for programs that share it with nothing else."""
         await self._client.aclose()
 
+    async def _note_ends(self, key: "_Keys", reason: str, now: datetime) -> None:
+        """Note in each session that fell to an end of all when and why, a few at a time."""
+        left = 1
+        while left:
+            with _translated:
+                left = await self._end_ended(
+                    keys=[key.ended, key.feed],
+                    args=[
+                        *(key.session(""), reason, _text(now), _forget_at(now), BATCH),
+                        *(_milliseconds(now), _FEED_LIFE),
+                    ],
+                )
+
     def _keys(self, user_id: str) -> "_Keys":
         bucket = zlib.crc32(user_id.encode()) % BUCKETS
         return _Keys(self._tag(bucket), user_id, self._feed(bucket))
@@ -300,7 +428,9 @@ class _Keys:
 
     def __init__(self, tag: str, user_id: str, feed: str) -> None:
         self._tag = tag
-        self.index = f"{tag}:sessions:{user_id}"
+        self.open = f"{tag}:open:{user_id}"
+        self.ends = f"{tag}:ends:{user_id}"
+        self.ended = f"{tag}:ended:{user_id}"
         self.epochs = f"{tag}:epochs:{user_id}"
         self.feed = feed
 
@@ -330,7 +460,7 @@ def _milliseconds(moment: datetime) -> int:
 _FEED_LIFE = int(FEED_LIFE.total_seconds() * 1000)
 
 
-def _tombstone_end(end: datetime) -> int:
+def _forget_at(end: datetime) -> int:
     return _milliseconds(end + TOMBSTONE)
 
 

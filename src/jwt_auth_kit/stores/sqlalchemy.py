@@ -6,7 +6,7 @@ Needs the ``sqlalchemy`` extra and a driver such as aiosqlite or asyncpg.
 import logging
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, cast
@@ -23,6 +23,7 @@ from sqlalchemy import (
     ColumnElement,
     DateTime,
     Dialect,
+    Executable,
     Index,
     Insert,
     Integer,
@@ -41,6 +42,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -52,7 +54,7 @@ from sqlalchemy.schema import Column, CreateIndex, CreateTable
 
 from ..errors import ConfigurationError, EmailTaken, StoreUnavailable
 from ..sessions import Session, SessionChanges
-from .base import Epochs, NewUser, Revocations, StaleLogin, StoredSession
+from .base import MAX_LISTED, Epochs, NewUser, Revocations, StaleLogin, StoredSession
 from .base import User as UserProtocol
 from .failures import describe, is_of_another_loop
 
@@ -66,6 +68,9 @@ SCHEMA_LOCK = 0x6A7774
 
 FAILURES = (DBAPIError, PoolTimeout, OSError)
 _UPSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+BATCH = 1000
+"""How many sessions are ended in one transaction; other requests run in between."""
 
 FEED_OVERLAP = timedelta(seconds=60)
 """Transactions become visible later than the moment they carry; entries are read twice."""
@@ -130,10 +135,19 @@ sessions = Table(
     Column("revoked_at", UTCDateTime),
     Column("revoke_reason", String(50)),
     Column("version", BigInteger, nullable=False),
-    Index("ix_auth_sessions_user_id", "user_id"),
     Index("ix_auth_sessions_revoked_at", "revoked_at"),
     Index("ix_auth_sessions_idle_expires_at", "idle_expires_at"),
 )
+_IS_OPEN = sessions.c.revoked_at.is_(None)
+Index(
+    "ix_auth_sessions_open",
+    sessions.c.user_id,
+    sessions.c.created_at,
+    sessions.c.id,
+    sqlite_where=_IS_OPEN,
+    postgresql_where=_IS_OPEN,
+)
+"""Leaves out ended sessions, so that a user's list costs as much as it holds."""
 
 epochs = Table(
     "auth_epochs",
@@ -232,8 +246,22 @@ class SQLAlchemyTokenStore:
             await connection.execute(
                 update(epochs).where(epochs.c.user_id == user_id).values(sessions_from=epoch)
             )
-            await connection.execute(_revoked(reason, now).where(sessions.c.user_id == user_id))
+        # The epoch has ended them; what is left is to note when and why, a few at a time.
+        before = and_(sessions.c.user_id == user_id, sessions.c.epoch < epoch)
+        with suppress(StoreUnavailable):
+            while len(await self._end_batch(user_id, before, reason, now)) == BATCH:
+                pass
         return epoch
+
+    async def revoke_others(
+        self, user_id: str, keep: str | None, reason: str, now: datetime
+    ) -> Sequence[str]:
+        """See TokenStore.revoke_others."""
+        others = and_(sessions.c.user_id == user_id, sessions.c.id != (keep or ""))
+        ended: list[str] = []
+        while batch := await self._end_batch(user_id, others, reason, now):
+            ended += batch
+        return ended
 
     async def void_access_tokens(self, user_id: str, now: datetime) -> int:
         """See TokenStore.void_access_tokens."""
@@ -247,17 +275,26 @@ class SQLAlchemyTokenStore:
             row = (await connection.execute(query)).one_or_none()
         return Epochs(0, 0) if row is None else Epochs(row.epoch, row.sessions_from)
 
-    async def list_by_user(self, user_id: str, now: datetime) -> Sequence[Session]:
+    async def list_by_user(
+        self, user_id: str, now: datetime, *, limit: int = MAX_LISTED, after: str | None = None
+    ) -> Sequence[Session]:
         """See TokenStore.list_by_user."""
         query = (
             select(sessions)
             .select_from(sessions.outerjoin(epochs, epochs.c.user_id == sessions.c.user_id))
-            .where(sessions.c.user_id == user_id, sessions.c.revoked_at.is_(None))
+            .where(sessions.c.user_id == user_id, _IS_OPEN)
             .where(sessions.c.expires_at > now, sessions.c.idle_expires_at > now)
             .where(sessions.c.epoch >= func.coalesce(epochs.c.sessions_from, 0))
-            .order_by(sessions.c.created_at.desc())
+            .order_by(sessions.c.created_at.desc(), sessions.c.id.desc())
+            .limit(limit)
         )
         async with _connection(self._single) as connection:
+            if after is not None:
+                began_at = select(sessions.c.created_at).where(_is_session(user_id, after))
+                moment = (await connection.execute(began_at)).scalar()
+                if moment is None:
+                    raise LookupError("no such session")
+                query = query.where(_is_older(moment, after))
             return [_session(row) for row in (await connection.execute(query)).mappings()]
 
     async def revoked_since(
@@ -289,6 +326,18 @@ class SQLAlchemyTokenStore:
     async def aclose(self) -> None:
         """Close the connections of the engine: for programs that share it with nothing else."""
         await self._engine.dispose()
+
+    async def _end_batch(
+        self, user_id: str, which: ColumnElement[bool], reason: str, now: datetime
+    ) -> Sequence[str]:
+        """End some sessions of a user; return their ids, none where no more are left."""
+        some = select(sessions.c.id).where(which, _IS_OPEN).limit(BATCH)
+        statement = _revoked(reason, now).where(sessions.c.id.in_(some)).returning(sessions.c.id)
+        async with _transaction(self._engine) as connection:
+            # Whoever changes several sessions of a user holds the epochs, and so nobody can wait
+            # for a session in here while another waits the other way round.
+            await connection.execute(_lock_epochs(connection, user_id))
+            return (await connection.execute(statement)).scalars().all()
 
 
 class SQLAlchemyUserStore:
@@ -471,9 +520,14 @@ def _compare_and_set(names: frozenset[str]) -> Update:
     return (
         update(sessions)
         .where(_THIS_SESSION, sessions.c.version == bindparam("expected_version"))
-        .where(sessions.c.revoked_at.is_(None))
+        .where(_IS_OPEN)
         .values({name: bindparam(name) for name in sorted(names | {"version"})})
     )
+
+
+def _is_older(moment: datetime, session_id: str) -> ColumnElement[bool]:
+    position = tuple_(literal(moment, UTCDateTime), literal(session_id, String))
+    return tuple_(sessions.c.created_at, sessions.c.id) < position
 
 
 def _is_session(user_id: str, session_id: str) -> ColumnElement[bool]:
@@ -485,7 +539,7 @@ def _is_session(user_id: str, session_id: str) -> ColumnElement[bool]:
 def _revoked(reason: str, now: datetime) -> Any:
     return (
         update(sessions)
-        .where(sessions.c.revoked_at.is_(None))
+        .where(_IS_OPEN)
         .values(revoked_at=now, revoke_reason=reason, version=sessions.c.version + 1)
     )
 
@@ -524,6 +578,14 @@ def _first_epochs(connection: AsyncConnection, session: Session) -> Insert:
 def _insert_epochs(connection: AsyncConnection, **values: Any) -> Insert:
     new: Any = _UPSERTS[connection.dialect.name](epochs).values(**values)
     return cast("Insert", new.on_conflict_do_nothing(index_elements=["user_id"]))
+
+
+def _lock_epochs(connection: AsyncConnection, user_id: str) -> Executable:
+    if connection.dialect.name == "postgresql":
+        query = select(epochs.c.user_id).where(epochs.c.user_id == user_id)
+        return query.with_for_update(key_share=True)
+    # SQLite locks nothing but the whole file, for a write.
+    return update(epochs).where(epochs.c.user_id == user_id).values(epoch=epochs.c.epoch)
 
 
 async def _next_epoch(connection: AsyncConnection, user_id: str, now: datetime) -> int:

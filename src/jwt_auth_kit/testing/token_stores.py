@@ -316,6 +316,95 @@ class TokenStoreContract:
         assert (first, second) == (1, 3)
         assert await store.epochs(ANN) == Epochs(3, 3)
 
+    async def test_all_sessions_but_one_can_be_ended(self, store: TokenStore) -> None:
+        kept, *others = [await _created(store) for _ in range(4)]
+        bobs = await _created(store, BOB)
+        await store.revoke(ANN, others[2].id, "refresh_reused", NOW)
+        first = await _read(store, others[2])
+
+        ended = await store.revoke_others(ANN, kept.id, "logged_out", NOW + TICK)
+
+        assert sorted(ended) == sorted(session.id for session in others[:2])
+        for session in others[:2]:
+            found = await _read(store, session)
+            assert (found.revoked_at, found.revoke_reason) == (NOW + TICK, "logged_out")
+        assert await _read(store, kept) == kept
+        assert await _read(store, bobs) == bobs
+        assert await _read(store, others[2]) == first
+        assert await store.list_by_user(ANN, NOW) == [kept]
+        assert await store.epochs(ANN) == Epochs(0, 0)
+
+    async def test_sessions_that_were_ended_beside_one_are_told(self, store: TokenStore) -> None:
+        kept, other = await _created(store), await _created(store)
+
+        await store.revoke_others(ANN, kept.id, "logged_out", NOW)
+
+        revocations = await _revoked_since(store, None, NOW)
+        assert other.id in revocations.session_ids
+        assert kept.id not in revocations.session_ids
+
+    async def test_ending_the_others_of_one_alone_or_of_nobody_ends_none(
+        self, store: TokenStore
+    ) -> None:
+        kept = await _created(store)
+
+        assert list(await store.revoke_others(ANN, kept.id, "logged_out", NOW)) == []
+        assert list(await store.revoke_others(BOB, kept.id, "logged_out", NOW)) == []
+
+        assert await _read(store, kept) == kept
+
+    async def test_without_one_to_keep_every_session_ends(self, store: TokenStore) -> None:
+        sessions = [await _created(store) for _ in range(3)]
+
+        ended = await store.revoke_others(ANN, None, "logged_out", NOW)
+
+        assert sorted(ended) == sorted(session.id for session in sessions)
+        assert await store.list_by_user(ANN, NOW) == []
+
+    async def test_a_login_beside_the_end_of_the_others_is_ended_or_stands_never_half(
+        self, store: TokenStore
+    ) -> None:
+        kept, *others = [await _created(store) for _ in range(6)]
+        logins = [_session() for _ in range(12)]
+
+        results = await asyncio.gather(
+            *(store.create(session) for session in logins[:6]),
+            store.revoke_others(ANN, kept.id, "logged_out", NOW),
+            store.revoke_others(ANN, kept.id, "logged_out", NOW),
+            *(store.create(session) for session in logins[6:]),
+        )
+
+        ended = [session_id for result in results if result for session_id in result]
+        assert len(ended) == len(set(ended))
+        assert {session.id for session in others} <= set(ended)
+        assert kept.id not in ended
+        told = set((await _revoked_since(store, None, NOW)).session_ids)
+        for session in logins:
+            is_over = (await _read(store, session)).revoked_at is not None
+            assert is_over == (session.id in ended) == (session.id in told)
+
+    async def test_no_write_beside_the_end_of_the_others_undoes_it(self, store: TokenStore) -> None:
+        kept, *others = [await _created(store) for _ in range(4)]
+
+        await asyncio.gather(
+            *(_rotate_often(store, session) for session in others),
+            store.revoke_others(ANN, kept.id, "logged_out", NOW),
+        )
+
+        for session in others:
+            assert (await _read(store, session)).revoked_at == NOW
+
+    async def test_two_that_end_each_other_leave_one_or_none(self, store: TokenStore) -> None:
+        one, other = await _created(store), await _created(store)
+
+        ended = await asyncio.gather(
+            store.revoke_others(ANN, one.id, "logged_out", NOW),
+            store.revoke_others(ANN, other.id, "logged_out", NOW),
+        )
+
+        live = {session.id for session in await store.list_by_user(ANN, NOW)}
+        assert live == {one.id, other.id} - {session_id for ids in ended for session_id in ids}
+
     async def test_epochs_outlive_the_sessions(self, store: TokenStore) -> None:
         await _created(store)
         await store.revoke_all(ANN, "password_changed", NOW)
@@ -392,6 +481,63 @@ class TokenStoreContract:
         new = await _created(store, epoch=epoch)
 
         assert await store.list_by_user(ANN, NOW) == [new]
+
+    async def test_a_list_holds_as_many_sessions_as_asked_for(self, store: TokenStore) -> None:
+        sessions = [await _created(store, created_at=NOW + n * TICK) for n in range(4)]
+        newest_first = sessions[::-1]
+
+        assert await store.list_by_user(ANN, NOW, limit=3) == newest_first[:3]
+        assert await store.list_by_user(ANN, NOW, limit=1000) == newest_first
+
+    async def test_a_list_goes_on_behind_the_session_it_is_given(self, store: TokenStore) -> None:
+        sessions = [await _created(store, created_at=NOW + n * MINUTE) for n in range(5)]
+        newest_first = sessions[::-1]
+
+        for place, session in enumerate(newest_first):
+            page = await store.list_by_user(ANN, NOW, limit=2, after=session.id)
+            assert page == newest_first[place + 1 : place + 3]
+
+    async def test_pages_hold_each_session_once_also_those_of_one_moment(
+        self, store: TokenStore
+    ) -> None:
+        moments = [NOW, NOW, NOW, NOW + TICK, NOW + TICK, NOW + 2 * TICK, NOW, NOW + TICK]
+        sessions = [await _created(store, created_at=moment) for moment in moments]
+        pages = [await store.list_by_user(ANN, NOW, limit=2)]
+
+        while pages[-1]:
+            pages.append(await store.list_by_user(ANN, NOW, limit=2, after=pages[-1][-1].id))
+
+        paged = [session for page in pages for session in page]
+        assert len(paged) == len(sessions)
+        assert paged == await store.list_by_user(ANN, NOW)
+        assert [s.created_at for s in paged] == sorted(moments, reverse=True)
+
+    async def test_sessions_that_are_over_leave_no_gap_in_a_page(self, store: TokenStore) -> None:
+        live = [await _created(store, created_at=NOW + n * TICK) for n in range(3)]
+        for n in range(3, 9):
+            await _created(store, created_at=NOW + n * TICK, expires_at=NOW + MINUTE)
+
+        later = NOW + MINUTE
+        assert await store.list_by_user(ANN, later, limit=2) == [live[2], live[1]]
+        assert await store.list_by_user(ANN, later, limit=2, after=live[1].id) == [live[0]]
+
+    async def test_a_list_goes_on_behind_a_session_that_ended_meanwhile(
+        self, store: TokenStore
+    ) -> None:
+        old, middle, _ = [await _created(store, created_at=NOW + n * TICK) for n in range(3)]
+        await store.revoke(ANN, middle.id, "logged_out", NOW)
+
+        assert await store.list_by_user(ANN, NOW, after=middle.id) == [old]
+
+    async def test_a_list_cannot_go_on_behind_a_session_of_nobody_or_of_another(
+        self, store: TokenStore
+    ) -> None:
+        await _created(store)
+        bobs = await _created(store, BOB)
+
+        for session_id in ("no-such-session", bobs.id):
+            with pytest.raises(LookupError):
+                await store.list_by_user(ANN, NOW, after=session_id)
 
     async def test_at_first_everything_that_may_matter_is_told(self, store: TokenStore) -> None:
         session = await _created(store)

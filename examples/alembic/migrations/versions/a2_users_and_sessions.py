@@ -44,8 +44,15 @@ def upgrade() -> None:
         sa.Column("revoke_reason", sa.String(50)),
         sa.Column("version", sa.BigInteger(), nullable=False),
     )
-    for column in ("user_id", "revoked_at", "idle_expires_at"):
+    for column in ("revoked_at", "idle_expires_at"):
         op.create_index(f"ix_auth_sessions_{column}", "auth_sessions", [column])
+    op.create_index(
+        "ix_auth_sessions_open",
+        "auth_sessions",
+        ["user_id", "created_at", "id"],
+        sqlite_where=sa.text("revoked_at IS NULL"),
+        postgresql_where=sa.text("revoked_at IS NULL"),
+    )
     op.create_table(
         "auth_epochs",
         sa.Column("user_id", sa.String(255), primary_key=True),
