@@ -11,7 +11,6 @@ import pytest
 from apps import EMAIL, PASSWORD, Clock, Events, make_kit
 from jwt_auth_kit import (
     AuthKit,
-    EmailTaken,
     ExpiredToken,
     InvalidCredentials,
     InvalidToken,
@@ -482,18 +481,6 @@ async def test_an_event_hook_that_fails_breaks_nothing(caplog: pytest.LogCapture
 
     assert signed_in.session_id
     assert "The event hook failed on logged_in" in caplog.text
-
-
-async def test_taken_address_is_found_before_a_password_is_hashed() -> None:
-    hasher = CountingHasher()
-    kit = make_kit(hasher=hasher)
-    await register(kit)
-    hashed = hasher.hashes
-
-    with pytest.raises(EmailTaken):
-        await register(kit)
-
-    assert hasher.hashes == hashed
 
 
 async def test_a_foreign_refresh_token_of_the_same_key_is_refused() -> None:

@@ -13,9 +13,9 @@ import jwt_auth_kit
 ROOT = Path(jwt_auth_kit.__file__).parent
 
 LAYERS = [
-    {"errors", "emails", "networks", "terminal", "stores.failures"},
+    {"errors", "emails", "terminal", "networks", "remembered_networks", "stores.failures"},
     {"settings", "passwords", "sessions", "events", "bodies"},
-    {"password_policy", "stores.base"},
+    {"password_policy", "stores.base", "attempt_logs"},
     {"keys", "throttle", "revocations", "stores.memory", "stores.sqlalchemy", "stores.redis"},
     {"key_ring", "jws", "clients", "cross_site"},
     {"key_sources", "tokens", "current_user", "remote_keys"},
@@ -46,7 +46,7 @@ WRAPPERS = {
     "cryptography": {"keys"},
     "argon2": {"passwords"},
     "passlib": {"passwords"},
-    "limits": {"throttle"},
+    "limits": {"attempt_logs"},
     "httpx": {"remote_keys"},
     "email_validator": {"emails"},
     "sqlalchemy": {"stores.sqlalchemy"},

@@ -22,6 +22,11 @@ from jwt_auth_kit.throttle import Attempt, LoginThrottle
 HOME, OFFICE, CAFE = "192.0.2.1", "192.0.2.2", "192.0.2.3"
 ATTACKER = "203.0.113.1"
 
+LIMITS = [
+    *("per_account_and_network", "per_account", "per_network", "per_wide_network"),
+    *("sign_ups_per_network", "sign_ups_per_wide_network", "sign_ups_without_address"),
+]
+
 Make = Callable[..., LoginThrottle]
 
 
@@ -48,7 +53,7 @@ async def make() -> AsyncIterator[Make]:
     made: list[LoginThrottle] = []
 
     def make_throttle(storage: str, **options: Any) -> LoginThrottle:
-        no_limits = dict.fromkeys(["per_account_and_network", "per_account", "per_network"], "")
+        no_limits = dict.fromkeys(LIMITS, "")
         made.append(LoginThrottle(storage, **{**no_limits, **options}))
         return made[-1]
 
@@ -60,6 +65,14 @@ async def make() -> AsyncIterator[Make]:
 async def passes(throttle: LoginThrottle, account: str, ip: str | None) -> bool:
     try:
         await throttle.reserve(account, ip)
+    except TooManyAttempts:
+        return False
+    return True
+
+
+async def signs_up(throttle: LoginThrottle, ip: str | None) -> bool:
+    try:
+        await throttle.reserve_sign_up(ip)
     except TooManyAttempts:
         return False
     return True
@@ -172,6 +185,93 @@ async def test_a_redis_behind_a_socket_file_counts(
     throttle = make(f"redis+unix://{socket}", per_account="2/minute")
 
     assert await passing(throttle, [("ada", HOME)] * 3) == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("limit", "counted", "not_counted"),
+    [
+        ("sign_ups_per_network", [HOME] * 3, [CAFE, None]),
+        ("sign_ups_per_network", [f"2001:db8::{host}" for host in range(3)], ["2001:db8:0:1::"]),
+        ("sign_ups_per_wide_network", [f"2001:db8:0:{net}::1" for net in range(3)], [HOME, None]),
+        ("sign_ups_without_address", [None, "", "testclient"], [HOME, "2001:db8::1"]),
+    ],
+)
+async def test_each_limit_of_sign_ups_counts_what_its_name_says(
+    make: Make,
+    storage: str,
+    limit: str,
+    counted: list[str | None],
+    not_counted: list[str | None],
+) -> None:
+    throttle = make(storage, **{limit: "2/hour"})
+
+    assert [await signs_up(throttle, ip) for ip in counted] == [True, True, False]
+    assert all([await signs_up(throttle, ip) for ip in not_counted])
+
+
+async def test_sign_ups_at_once_and_in_several_processes_are_counted_exactly(
+    make: Make, redis_storage: str
+) -> None:
+    throttles = [make(redis_storage, sign_ups_per_network="5/hour") for _ in range(2)]
+
+    results = await asyncio.gather(
+        *(signs_up(throttle, HOME) for _ in range(25) for throttle in throttles)
+    )
+
+    assert results.count(True) == 5
+
+
+async def test_sign_ups_over_the_wide_limit_use_up_no_network(make: Make, storage: str) -> None:
+    throttle = make(storage, sign_ups_per_network="1/hour", sign_ups_per_wide_network="1/hour")
+    first = await throttle.reserve_sign_up("2001:db8:0:1::1")
+    assert not await signs_up(throttle, "2001:db8:0:2::1")
+
+    await throttle.cancel_sign_up(first)
+
+    assert await signs_up(throttle, "2001:db8:0:2::1")
+
+
+async def test_a_sign_up_that_told_nothing_is_taken_off(make: Make, storage: str) -> None:
+    throttle = make(storage, sign_ups_per_network="1/hour", sign_ups_per_wide_network="1/hour")
+
+    for _ in range(3):
+        await throttle.cancel_sign_up(await throttle.reserve_sign_up("2001:db8::1"))
+
+    assert await signs_up(throttle, "2001:db8::1")
+    assert not await signs_up(throttle, "2001:db8::1")
+
+
+async def test_the_networks_of_a_48_share_a_limit_on_guesses(make: Make, storage: str) -> None:
+    throttle = make(storage, per_network="2/hour", per_wide_network="5/hour")
+    networks = [f"2001:db8:0:{number:x}::1" for number in range(10)]
+
+    guesses = [await passes(throttle, f"account {ip}", ip) for ip in networks]
+
+    assert guesses == [True] * 5 + [False] * 5
+    assert await passes(throttle, "ada", "2001:db8:1::1")
+    assert await passes(throttle, "ada", HOME)
+
+
+async def test_the_right_password_gives_the_wide_network_its_guess_back(
+    make: Make, storage: str
+) -> None:
+    throttle = make(storage, per_wide_network="1/hour")
+
+    for host in range(3):
+        await sign_in(throttle, "ada", f"2001:db8:0:{host}::1")
+        await throttle.cancel(await throttle.reserve("ada", f"2001:db8:0:{host}::1"))
+
+    assert await passes(throttle, "ada", "2001:db8::1")
+    assert not await passes(throttle, "bob", "2001:db8:0:9::1")
+
+
+@pytest.mark.parametrize("options", [{"ipv6_prefix": 48}, {"ipv6_wide_prefix": 64}])
+async def test_a_wide_network_that_is_no_wider_has_no_limit_of_its_own(
+    make: Make, options: dict[str, int]
+) -> None:
+    throttle = make("memory://", per_wide_network="1/hour", per_network="2/hour", **options)
+
+    assert [await passes(throttle, "ada", "2001:db8::1") for _ in range(3)] == [True, True, False]
 
 
 async def test_every_window_has_to_have_room(make: Make, storage: str) -> None:
@@ -577,7 +677,7 @@ async def test_memory_forgets_accounts_that_nobody_tries_any_more(make: Make) ->
 
 
 async def test_memory_has_a_bound(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jwt_auth_kit.throttle.MAX_SUBJECTS", 10)
+    monkeypatch.setattr("jwt_auth_kit.attempt_logs.MAX_SUBJECTS", 10)
     throttle = make("memory://", per_network="1/minute", per_account="1/minute")
     networks = [f"192.0.2.{host}" for host in range(11)]
     for ip in networks:
@@ -604,6 +704,7 @@ async def test_redis_forgets_everything_by_itself(make: Make, redis_storage: str
     await throttle.reserve("ada", HOME)
 
     with Redis.from_url(redis_storage) as client:
+        assert client.delete("jwt_auth_kit:throttle:salt") == 1  # without it nothing is found
         lives = sorted(client.pttl(key) / 1000 for key in client.scan_iter())
     assert lives == pytest.approx([3, 20, 60, 3600], abs=2)
 
@@ -678,7 +779,7 @@ async def test_a_refusal_of_redis_is_not_in_the_log_with_its_keys(
     throttle = make(redis_storage, per_account="5/minute")
     with Redis.from_url(redis_storage) as client:
         await throttle.reserve("ada", HOME)
-        [key] = client.keys()
+        [key] = client.keys("*:per_account:*")
         client.delete(key)
         client.set(key, "not a log")
 
@@ -722,6 +823,9 @@ def test_both_spellings_of_the_memory_are_accepted() -> None:
         ({"remember_networks": timedelta.max}, "3650 days"),
         ({"ipv6_prefix": 0}, "from 1 to 128"),
         ({"ipv6_prefix": 129}, "from 1 to 128"),
+        ({"ipv6_wide_prefix": 0}, "ipv6_wide_prefix is 0"),
+        ({"sign_ups_per_network": "many"}, "sign_ups_per_network is 'many'"),
+        ({"sign_ups_without_address": "0/hour"}, 'write ""'),
         ({"storage": "sqlite:///throttle.db"}, "memory://, redis://"),
         ({"storage": "memory"}, "memory://, redis://"),
         ({"storage": "redis"}, "redis://"),

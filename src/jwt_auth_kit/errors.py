@@ -22,7 +22,7 @@ AuthError                     an HTTPException, so it needs no handler
 ├── EmailTaken          409
 ├── BodyTooLarge        413
 ├── NotJSON             415
-├── TooManyAttempts     429   too many passwords were tried
+├── TooManyAttempts     429   too many passwords were tried, or too many signed up
 └── ServiceUnavailable  503
     ├── StoreUnavailable      the database did not answer
     ├── KeysUnavailable       the issuer's keys could not be read
@@ -276,6 +276,8 @@ class NotJSON(AuthError):
 
 class TooManyAttempts(AuthError):
     """429: too many passwords were tried for this account or from this network.
+
+    Or too many people signed up from it.
 
     Args:
         retry_after: seconds until the next attempt is looked at.

@@ -12,6 +12,7 @@ logger = logging.getLogger("jwt_auth_kit")
 
 EventName = Literal[
     "registered",
+    "registration_throttled",
     "logged_in",
     "login_failed",
     "login_throttled",
@@ -31,7 +32,14 @@ EventName = Literal[
 ]
 
 FAILURES: frozenset[EventName] = frozenset(
-    {"login_failed", "login_throttled", "refresh_failed", "refresh_reused", "access_denied"}
+    {
+        "registration_throttled",
+        "login_failed",
+        "login_throttled",
+        "refresh_failed",
+        "refresh_reused",
+        "access_denied",
+    }
 )
 WARNINGS: frozenset[EventName] = FAILURES | {"session_adopted"}
 

@@ -1,13 +1,11 @@
 """AuthKit: the use cases of authentication, independent of HTTP."""
 
-import hashlib
-import hmac
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TypeVar, cast
+from typing import NoReturn, TypeVar, cast
 
 from .current_user import NO_SCOPES, CurrentUser
 from .emails import NOBODY, check_email, normalize_email
@@ -92,7 +90,6 @@ class AuthKit:
             profile_claims=profile_claims,
             clock=clock,
         )
-        self._pseudonym_key = self.jwt.keys.active.derive("throttle")
         self.passwords = Passwords(hasher or Argon2Hasher())
         self.password_policy = password_policy or PasswordPolicy()
         self.throttle = throttle or LoginThrottle()
@@ -120,10 +117,15 @@ class AuthKit:
 
         Raises:
             EmailTaken: there is an account with this address.
+            TooManyAttempts: too many signed up from this network.
             WeakPassword: the password policy refuses the password.
             ValueError: it is not an e-mail address.
         """
-        user = await self.create_user(email, password, display_name=display_name, client=client)
+        address = check_email(email)
+        await self.password_policy.check(password, personal=(address, display_name))
+        async with self._counted_sign_up(client):
+            user = await self._create(address, password, display_name, "user")
+        await self.audit.record("registered", str(user.id), client=client)
         return await self._begin(str(user.id), client)
 
     async def create_user(
@@ -136,18 +138,18 @@ class AuthKit:
         client: Client = UNKNOWN_CLIENT,
         actor: str | None = None,
     ) -> User:
-        """Make an account and leave it signed out; see ``register`` for the errors."""
+        """Make an account and leave it signed out, for code that may make any number of them.
+
+        Sign-ups of strangers belong to ``register``, which limits them.
+
+        Raises:
+            EmailTaken: there is an account with this address.
+            WeakPassword: the password policy refuses the password.
+            ValueError: it is not an e-mail address.
+        """
         address = check_email(email)
         await self.password_policy.check(password, personal=(address, display_name))
-        if await self.users.get_by_email(address) is not None:
-            raise EmailTaken
-        new = NewUser(
-            email=address,
-            display_name=display_name or address.partition("@")[0],
-            password_hash=await self.passwords.hash(password),
-            role=role,
-        )
-        user = await self.users.create(new)
+        user = await self._create(address, password, display_name, role)
         await self.audit.record("registered", str(user.id), client=client, actor=actor)
         return user
 
@@ -428,10 +430,56 @@ class AuthKit:
         await self._sessions.aclose()
         await self.throttle.aclose()
 
+    @asynccontextmanager
+    async def _counted_sign_up(self, client: Client) -> AsyncIterator[None]:
+        """Count a sign-up before it tells whether its address is taken."""
+        try:
+            sign_up = await self.throttle.reserve_sign_up(client.ip)
+        except TooManyAttempts:
+            await self.audit.record("registration_throttled", None, client=client)
+            raise
+        try:
+            yield
+        except ServiceUnavailable:  # nothing was learnt
+            await self.throttle.cancel_sign_up(sign_up)
+            raise
+
+    async def _create(
+        self, address: str, password: str, display_name: str | None, role: str
+    ) -> User:
+        # A taken address costs the same read, hash and write as a new one, so that only the
+        # answer tells them apart.
+        taken = await self.users.get_by_email(address)
+        new = NewUser(
+            email=address,
+            display_name=display_name or address.partition("@")[0],
+            password_hash=await self.passwords.hash(password),
+            role=role,
+        )
+        if taken is not None:
+            await self._fail_to_create(new, taken)
+        return await self.users.create(new)
+
+    async def _fail_to_create(self, new: NewUser, taken: User) -> NoReturn:
+        """Let the store refuse the address.
+
+        The store is given what the account holds already: one that wrongly overwrites it, or
+        makes a second one, then gives nobody else's account away.
+        """
+        await self.users.create(
+            replace(
+                new,
+                display_name=taken.display_name or new.display_name,
+                password_hash=taken.password_hash or "",
+                role=taken.role,
+            )
+        )
+        raise EmailTaken
+
     async def _reserve_attempt(self, address: str, client: Client) -> Attempt:
         """Count a password that is about to be checked, whether or not the account exists."""
         try:
-            return await self.throttle.reserve(self._pseudonym(address), client.ip)
+            return await self.throttle.reserve(address, client.ip)
         except TooManyAttempts:
             await self.audit.record("login_throttled", None, client=client)
             raise
@@ -444,10 +492,6 @@ class AuthKit:
         except ServiceUnavailable:
             await self.throttle.cancel(attempt)
             raise
-
-    def _pseudonym(self, address: str) -> str:
-        # The throttle's storage may be read by others; it must not tell who has an account.
-        return hmac.new(self._pseudonym_key, address.encode(), hashlib.sha256).hexdigest()
 
     async def _login(self, address: str, password: str, client: Client) -> SignedIn:
         # Unknown accounts take the same three reads and one hash as known ones, so that time

@@ -154,7 +154,7 @@ def create_auth_router(
             "/register",
             status_code=201,
             response_model_exclude_unset=True,
-            responses=error_responses(EmailTaken, *BODY_ERRORS, Busy, StoreUnavailable),
+            responses=error_responses(EmailTaken) | for_credentials,
             **from_own_pages,
         )(register)
     router.post(
