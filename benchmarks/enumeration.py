@@ -3,6 +3,9 @@
 Each round tries one password on an account that exists, on one that does not, and on one that is
 disabled (there the right password too), in random order, over HTTP and against a uvicorn of its
 own. Every answer is the same 401; their median times may differ by less than 5 %.
+
+Sign-ups are timed beside: a taken address, which is told by its 409, and a new one, whose 201
+makes a session more. Their medians are printed and not judged.
 """
 
 import argparse
@@ -74,6 +77,9 @@ GUESSES = (
 )
 UNKNOWN = GUESSES[0].name
 
+TAKEN, NEW = "sign-up, taken address", "sign-up, new address"
+STATUSES = {TAKEN: 409, NEW: 201}
+
 
 def address(owner: str, number: int) -> str:
     """Return an e-mail address."""
@@ -89,8 +95,11 @@ def main() -> int:
     largest = 0.0
     for name, environment in SET_UPS.items():
         with environment() as variables, served(variables) as url:
-            times = asyncio.run(measure(urlsplit(url).port or 0, rounds))
+            port = urlsplit(url).port or 0
+            times = asyncio.run(measure(port, rounds))
+            sign_ups = asyncio.run(measure_sign_ups(port, rounds))
         largest = max(largest, report(name, times))
+        report_sign_ups(sign_ups)
     if largest < LIMIT:
         return 0
     print(f"MISSED: medians differ by {largest:.1f} %, {LIMIT:.0f} % or more")
@@ -106,6 +115,29 @@ async def measure(port: int, rounds: int) -> Mapping[str, Sequence[float]]:
             times[guess.name].append(await refusal(line, guess.body(number % ACCOUNTS)))
     await line.close()
     return {name: figures[WARM_UP:] for name, figures in times.items()}
+
+
+async def measure_sign_ups(port: int, rounds: int) -> Mapping[str, Sequence[float]]:
+    """Return the milliseconds of each sign-up, of taken and of new addresses in turns."""
+    times: dict[str, list[float]] = defaultdict(list)
+    line = await Line.open(port)
+    for number in range(WARM_UP + rounds):
+        emails = {TAKEN: address("someone", number % ACCOUNTS), NEW: f"new{number}@example.com"}
+        for kind in random.sample(tuple(STATUSES), len(STATUSES)):
+            body = {"email": emails[kind], "password": RIGHT}
+            start = time.perf_counter()
+            answer = await line.post("/auth/register", body)
+            times[kind].append((time.perf_counter() - start) * 1000)
+            assert answer.status == STATUSES[kind], answer
+    await line.close()
+    return {name: figures[WARM_UP:] for name, figures in times.items()}
+
+
+def report_sign_ups(times: Mapping[str, Sequence[float]]) -> None:
+    """Print the quartiles of each kind."""
+    for kind in STATUSES:
+        columns = " ".join(f"{each:6.2f}" for each in statistics.quantiles(times[kind], n=4))
+        print(f"  {kind:28} {columns}")
 
 
 async def refusal(line: Line, body: Mapping[str, str]) -> float:
@@ -178,6 +210,7 @@ def make_throttle(storage: str) -> LoginThrottle:
         per_account_and_network=HIGH_LIMITS,
         per_account=HIGH_LIMITS,
         per_network=HIGH_LIMITS,
+        sign_ups_per_network=HIGH_LIMITS,
     )
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from jwt_auth_kit.proxy_signs import PLATFORMS, SERVER_VARIABLES
+
 if TYPE_CHECKING:  # most tests need no browser, and can do without the time it takes to import one
     from playwright.sync_api import Browser
 
@@ -29,8 +31,13 @@ def anyio_backend() -> str:
 
 @pytest.fixture(autouse=True)
 def without_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A JWT_ variable, or a .env file where the tests are run, must not change what they see."""
-    for name in [name for name in os.environ if name.upper().startswith("JWT_")]:
+    """A JWT_ variable, or a .env file where the tests are run, must not change what they see.
+
+    Neither must the platform they run on.
+    """
+    ours = [name for name in os.environ if name.upper().startswith("JWT_")]
+    platform = [name for name in (*PLATFORMS, *SERVER_VARIABLES) if name in os.environ]
+    for name in (*ours, *platform):
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 

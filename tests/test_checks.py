@@ -155,6 +155,43 @@ def test_memory_is_a_warning_and_counting_in_each_process_an_advice() -> None:
     assert ("advice", "throttle") not in found(make_app(make_durable_kit(throttle=shared)))
 
 
+@pytest.mark.parametrize(
+    ("environment", "sign"),
+    [
+        ({"DYNO": "web.1"}, "Heroku puts a proxy in front"),
+        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, "Kubernetes puts"),
+        ({"FORWARDED_ALLOW_IPS": "*"}, "FORWARDED_ALLOW_IPS is set"),
+        ({"UVICORN_UDS": "/run/app.sock"}, "UVICORN_UDS is set"),
+        ({"GUNICORN_CMD_ARGS": "--bind unix:/run/app.sock"}, "listens at a socket file"),
+    ],
+    ids=str,
+)
+def test_a_proxy_that_nobody_named_is_a_warning(
+    environment: dict[str, str], sign: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    unnamed, named = make_durable_kit(settings={"trusted_proxies": ()}), make_durable_kit()
+
+    (finding,) = [each for each in find_problems(make_app(unnamed)) if each.subject == "proxies"]
+
+    assert finding.level == "warning"
+    assert sign in finding.message
+    assert "sign-ups of the whole application" in finding.message
+    assert not [each for each in find_problems(make_app(named)) if each.subject == "proxies"]
+
+
+@pytest.mark.parametrize("option", ["--uds=/run/app.sock", "unix:/run/app.sock"])
+def test_a_socket_file_on_the_command_line_is_seen(
+    option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["uvicorn", "main:app", option])
+
+    assert ("warning", "proxies") in found(
+        make_app(make_durable_kit(settings={"trusted_proxies": ()}))
+    )
+
+
 def test_cookies_that_are_less_than_safe_are_found() -> None:
     insecure = make_app(transports=[CookieTransport(secure=False)])
     cross_site = make_app(transports=[CookieTransport(access_samesite="none")])

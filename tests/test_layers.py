@@ -13,7 +13,8 @@ import jwt_auth_kit
 ROOT = Path(jwt_auth_kit.__file__).parent
 
 LAYERS = [
-    {"errors", "emails", "terminal", "networks", "remembered_networks", "stores.failures"},
+    {"errors", "emails", "networks", "proxy_signs", "remembered_networks", "terminal"}
+    | {"stores.failures"},
     {"settings", "passwords", "sessions", "events", "bodies"},
     {"password_policy", "stores.base", "attempt_logs"},
     {"keys", "throttle", "revocations", "stores.memory", "stores.sqlalchemy", "stores.redis"},

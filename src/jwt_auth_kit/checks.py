@@ -1,7 +1,9 @@
 """What is wrong with an application's set-up: refused or logged at the start, told by doctor."""
 
 import logging
+import os
 import re
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,6 +19,7 @@ from .installation import Installation, ensure_installed
 from .kit import AuthKit
 from .openapi import has_token_route
 from .passwords import Argon2Hasher
+from .proxy_signs import find_proxy_sign
 from .settings import unknown_variables
 from .stores.memory import MemoryTokenStore, MemoryUserStore
 from .transports import CookieTransport
@@ -168,6 +171,7 @@ def _about_cookies(installation: Installation) -> Iterator[Finding]:
 def _about_authenticator(app: FastAPI, authenticator: Authenticator) -> Iterator[Finding]:
     if isinstance(authenticator, AuthKit):
         yield from _about_kit(authenticator)
+        yield from _about_proxies(authenticator)
         yield from _about_memory(authenticator)
     elif has_token_route(app):
         yield Finding(
@@ -194,13 +198,6 @@ def _about_kit(kit: AuthKit) -> Iterator[Finding]:
             "warning",
             "sessions",
             "JWT_REUSE_WINDOW=0 signs honest users out when two tabs refresh at once.",
-        )
-    if not kit.settings.trusted_proxies:
-        yield Finding(
-            "advice",
-            "proxies",
-            "Who connects counts as the client. If there is a proxy in front, all clients are one "
-            "until JWT_TRUSTED_PROXIES names it.",
         )
     if kit.settings.max_sessions is None:
         yield Finding(
@@ -232,6 +229,27 @@ def _about_variables() -> Iterator[Finding]:
         else:
             message = f"{name} is not a setting of jwt-auth-kit. Did you mean {near}?"
         yield Finding("advice" if near is None else "warning", "settings", message)
+
+
+def _about_proxies(kit: AuthKit) -> Iterator[Finding]:
+    if kit.settings.trusted_proxies:
+        return
+    sign = find_proxy_sign(os.environ, sys.argv)
+    if sign is None:
+        yield Finding(
+            "advice",
+            "proxies",
+            "The peer of a connection counts as the client. If there is a proxy in front, set "
+            "JWT_TRUSTED_PROXIES to its address: until then all clients share one limit.",
+        )
+        return
+    yield Finding(
+        "warning",
+        "proxies",
+        f"{sign} Set JWT_TRUSTED_PROXIES to its address. Until then the addresses of clients are "
+        "not known: all of them share the limits of one network, or one ceiling for the sign-ups "
+        "of the whole application.",
+    )
 
 
 def _about_memory(kit: AuthKit) -> Iterator[Finding]:
