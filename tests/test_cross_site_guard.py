@@ -113,12 +113,14 @@ def test_with_neither_header_a_request_passes_without_cookies_only() -> None:
 
 
 @pytest.mark.parametrize("name", ["Origin", "Sec-Fetch-Site"])
-def test_a_header_that_is_there_twice_is_not_believed(name: str) -> None:
+@pytest.mark.parametrize("is_first", [False, True])
+def test_a_header_that_is_there_twice_is_not_believed(name: str, is_first: bool) -> None:
     value = {"Origin": OWN, "Sec-Fetch-Site": "same-origin"}[name]
+    headers = [(name, value), (name, "cross-site")]
     with browser() as client:
         register(client)
 
-        answer = client.post("/projects", headers=[(name, value), (name, "cross-site")])
+        answer = client.post("/projects", headers=headers if is_first else headers[::-1])
 
     assert answer.status_code == 403
 
@@ -139,6 +141,8 @@ def test_a_trusted_origin_may_act_for_the_user() -> None:
         assert client.post("/projects", headers=CROSS_SITE).status_code == 200
         assert client.post("/projects", headers={"Origin": ELSEWHERE}).status_code == 200
         assert client.post("/projects", headers=SAME_SITE).status_code == 403
+        for nearly in (f"{ELSEWHERE}.evil.example", f"{ELSEWHERE}:8443", ELSEWHERE[:-1]):
+            assert client.post("/projects", headers={"Origin": nearly}).status_code == 403
 
 
 def test_bearers_are_not_guarded() -> None:
@@ -198,7 +202,12 @@ def test_a_refusal_is_in_the_audit_trail() -> None:
 FORMS = ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain"]
 
 
-@pytest.mark.parametrize("content_type", [*FORMS, "application/jsonp", "application/xml", ""])
+NEARLY_JSON = ["text/plain; application/json", "text/x+json", "application/notjson"]
+
+
+@pytest.mark.parametrize(
+    "content_type", [*FORMS, *NEARLY_JSON, "application/jsonp", "application/xml", ""]
+)
 @pytest.mark.parametrize("transport", [CookieTransport, BearerTransport])
 @pytest.mark.parametrize(
     "path", ["/auth/login", "/auth/register", "/auth/refresh", "/auth/logout", "/auth/password"]
@@ -225,9 +234,11 @@ def test_every_spelling_of_json_is_taken(content_type: str) -> None:
     assert answer.status_code == 201
 
 
-def test_a_body_without_a_type_is_refused() -> None:
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_a_body_without_a_type_is_refused(is_chunked: bool) -> None:
+    body = b'{"email": "a", "password": "b"}'
     with browser() as client:
-        answer = client.post("/auth/login", content=b'{"email": "a", "password": "b"}')
+        answer = client.post("/auth/login", content=iter([body]) if is_chunked else body)
 
     assert (answer.status_code, code(answer)) == (415, "not_json")
 

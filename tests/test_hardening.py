@@ -289,8 +289,11 @@ class TestSessions:
         """Neither who is signed in, nor where, nor the account."""
         clock = Clock()
         query = {"email": EMAIL, "password": PASSWORD, "refresh_token": "x", "role": "admin"}
-        with browser(kit=make_kit(clock=clock)) as client:
+        kit = make_kit(clock=clock)
+        with browser(kit=kit) as client:
             before = {**register(client), "cookies": dict(client.cookies)}
+            assert client.portal is not None
+            client.portal.call(kit.login, EMAIL, PASSWORD)  # on another device
             sessions = client.get("/auth/sessions").json()
             clock.advance(minutes=5)
 
