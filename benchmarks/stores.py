@@ -918,7 +918,7 @@ async def _fill_redis(client: Any, size: int, user_ids: Sequence[str]) -> Mappin
     packets = _create_packets(size, user_ids, shas)
     while chunk := list(islice(packets, 1000)):
         writer.write(b"".join(chunk))
-        expected = b":1\r\n" * len(chunk)
+        expected = b"*0\r\n" * len(chunk)
         assert await reader.readexactly(len(expected)) == expected
     writer.close()
     await writer.wait_closed()

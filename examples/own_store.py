@@ -48,10 +48,17 @@ class SQLiteStore:
             db.executescript(SCHEMA)
 
     @step
-    def create(self, db: Connection, session: Session) -> None:
-        if session.epoch < read_epochs(db, session.user_id).sessions_from:
+    def create(self, db: Connection, session: Session, *, most: int | None = None) -> Sequence[str]:
+        user_id, now = session.user_id, session.created_at
+        first = read_epochs(db, user_id).sessions_from
+        if session.epoch < first:
             raise StaleLogin
         write(db, session)
+        if most is None:
+            return []
+        others = [s for s in read(db, user_id).values() if s.is_live(now, sessions_from=first)]
+        others = sorted((s for s in others if s.id != session.id), key=age, reverse=True)
+        return end_some(db, others[most - 1 :], "too_many_sessions", now)
 
     @step
     def get(self, db: Connection, user_id: str, session_id: str) -> StoredSession | None:
@@ -73,10 +80,7 @@ class SQLiteStore:
         self, db: Connection, user_id: str, session_id: str, reason: str, now: datetime
     ) -> bool:
         session = read(db, user_id).get(session_id)
-        if session is None or not end(db, session, reason, now):
-            return False
-        db.execute("INSERT INTO feed (at, session_id) VALUES (?, ?)", (to_text(now), session_id))
-        return True
+        return session is not None and bool(end_some(db, [session], reason, now))
 
     @step
     def revoke_all(self, db: Connection, user_id: str, reason: str, now: datetime) -> int:
@@ -91,10 +95,7 @@ class SQLiteStore:
         self, db: Connection, user_id: str, keep: str | None, reason: str, now: datetime
     ) -> Sequence[str]:
         others = [session for session in read(db, user_id).values() if session.id != keep]
-        ended = [session.id for session in others if end(db, session, reason, now)]
-        news = [(to_text(now), session_id) for session_id in ended]
-        db.executemany("INSERT INTO feed (at, session_id) VALUES (?, ?)", news)
-        return ended
+        return end_some(db, others, reason, now)
 
     @step
     def void_access_tokens(self, db: Connection, user_id: str, now: datetime) -> int:
@@ -164,6 +165,13 @@ def end(db: Connection, session: Session, reason: str, now: datetime) -> bool:
     if session.revoked_at is None:
         write(db, replace(session.changed({}), revoked_at=now, revoke_reason=reason))
     return session.revoked_at is None
+
+
+def end_some(db: Connection, some: Sequence[Session], reason: str, now: datetime) -> Sequence[str]:
+    ended = [session.id for session in some if end(db, session, reason, now)]
+    news = [(to_text(now), session_id) for session_id in ended]
+    db.executemany("INSERT INTO feed (at, session_id) VALUES (?, ?)", news)
+    return ended
 
 
 def read_epochs(db: Connection, user_id: str) -> Epochs:

@@ -278,9 +278,8 @@ def test_the_doctor_prints_a_table(target: str, tmp_path: Path) -> None:
     assert lines[0] == ["level", "about", "what to do"]
     assert [line[:2] for line in lines[1:]] == [
         ["warning", "memory"],
-        ["advice", "proxies"],
-        ["advice", "sessions"],
         ["advice", "passwords"],
+        ["advice", "proxies"],
     ]
     assert done.returncode == 0
 

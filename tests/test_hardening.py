@@ -7,7 +7,7 @@ import json
 import logging
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC
@@ -314,10 +314,11 @@ class TestSessions:
         class LosingAnswers(MemoryTokenStore):
             is_losing = False
 
-            async def create(self, session: Session) -> None:
-                await super().create(session)
+            async def create(self, session: Session, **options: Any) -> Sequence[str]:
+                ended = await super().create(session, **options)
                 if self.is_losing:
                     raise StoreUnavailable
+                return ended
 
         tokens, events = LosingAnswers(), Events()
         async with connect(make_kit(tokens=tokens, on_event=events)) as client:

@@ -1,6 +1,6 @@
 """AuthKit: the use cases without HTTP, and the races between them."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -561,10 +561,10 @@ class SlowCreate(MemoryTokenStore):
 
     before_create: Callable[[], Awaitable[None]] | None = None
 
-    async def create(self, session: Session) -> None:
+    async def create(self, session: Session, **options: Any) -> Sequence[str]:
         if self.before_create is not None:
             await self.before_create()
-        await super().create(session)
+        return await super().create(session, **options)
 
 
 async def _insert(kit: AuthKit, email: str) -> User:

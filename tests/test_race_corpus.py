@@ -47,11 +47,11 @@ class Interleaved(MemoryTokenStore):
             await self.gate.wait()
         return stored
 
-    async def create(self, session: Session) -> None:
+    async def create(self, session: Session, **options: Any) -> Sequence[str]:
         await asyncio.sleep(0)
         if self.gate is not None:
             await self.gate.wait()
-        await super().create(session)
+        return await super().create(session, **options)
 
 
 @dataclass

@@ -2,19 +2,23 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
 from fastapi import Depends
 from fastapi.testclient import TestClient
+from sqlalchemy import text
 
 from apps import EMAIL, PASSWORD, Clock, Events, bearer, code, make_app, make_kit, refresh, register
+from engines import engine_on
 from jwt_auth_kit import (
     AuthKit,
     Client,
+    ConfigurationError,
     CurrentUser,
     MemoryTokenStore,
     MemoryUserStore,
@@ -22,11 +26,13 @@ from jwt_auth_kit import (
     Session,
     SessionDep,
     SessionNotFound,
+    SessionRevoked,
     SignedIn,
     StoreUnavailable,
     get_current_user,
     require_recent_login,
 )
+from jwt_auth_kit.stores.sqlalchemy import SQLAlchemyTokenStore, create_schema
 
 
 def log_in(client: TestClient, agent: str = "laptop") -> dict[str, Any]:
@@ -414,17 +420,113 @@ async def test_logins_at_once_keep_as_many_sessions_as_allowed(most: int) -> Non
     assert len(ended) == 8 - most
 
 
-async def test_a_login_stands_where_the_oldest_session_cannot_be_ended(
-    caplog: pytest.LogCaptureFixture,
+async def test_the_hundred_and_first_login_ends_the_oldest_session() -> None:
+    clock, events = Clock(), Events()
+    kit = make_kit(clock=clock, on_event=events)
+    user_id = str((await kit.create_user(EMAIL, PASSWORD)).id)
+    first, second, *_ = await sign_in_often(kit, 100, clock)
+    assert len(await kit.list_sessions(user_id, limit=1000)) == 100
+    events.clear()
+
+    await sign_in_often(kit, 1, clock)
+
+    assert len(await kit.list_sessions(user_id, limit=1000)) == 100
+    assert [(event.name, event.session_id, event.reason) for event in events][1:] == [
+        ("logged_out", first.session_id, "too_many_sessions")
+    ]
+    with pytest.raises(RevokedToken):
+        await kit.authenticate(first.tokens.access_token)
+    with pytest.raises(SessionRevoked):
+        await kit.refresh(first.tokens.refresh_token)
+    await kit.refresh(second.tokens.refresh_token)
+
+
+@pytest.mark.parametrize("spelling", [None, "unlimited"])
+async def test_no_limit_can_be_asked_for(spelling: str | None) -> None:
+    clock = Clock()
+    kit = make_kit(clock=clock, settings={"max_sessions": spelling})
+    user_id = str((await kit.create_user(EMAIL, PASSWORD)).id)
+
+    await sign_in_often(kit, 110, clock)
+
+    assert len(await kit.list_sessions(user_id, limit=1000)) == 110
+
+
+async def test_sixteen_logins_at_once_leave_one_session_in_a_database(tmp_path: Path) -> None:
+    async with engine_on(tmp_path / "auth.sqlite3") as engine:
+        await create_schema(engine)
+        kit = make_kit(tokens=SQLAlchemyTokenStore(engine), settings={"max_sessions": 1})
+        user = await kit.create_user(EMAIL, PASSWORD)
+
+        logins = await asyncio.gather(*(kit.login(EMAIL, PASSWORD) for _ in range(16)))
+
+        (live,) = await kit.list_sessions(str(user.id))
+        assert live.id in {signed_in.session_id for signed_in in logins}
+
+
+async def test_a_login_that_cannot_make_room_is_refused_and_ends_no_session(
+    tmp_path: Path,
 ) -> None:
-    class WithoutLists(MemoryTokenStore):
-        async def list_by_user(self, *arguments: Any, **options: Any) -> Any:
-            raise StoreUnavailable
+    async with engine_on(tmp_path / "auth.sqlite3") as engine:
+        await create_schema(engine)
+        tokens = SQLAlchemyTokenStore(engine)
+        kit = make_kit(tokens=tokens, settings={"max_sessions": 1})
+        first = await kit.register(EMAIL, PASSWORD)
+        async with engine.begin() as connection:
+            await connection.execute(
+                text(
+                    "CREATE TRIGGER read_only BEFORE UPDATE ON auth_sessions "
+                    "BEGIN SELECT RAISE(ABORT, 'read only'); END"
+                )
+            )
 
-    kit = make_kit(settings={"max_sessions": 1}, tokens=WithoutLists())
+        with pytest.raises(StoreUnavailable):
+            await kit.login(EMAIL, PASSWORD)
 
-    assert (await kit.register(EMAIL, PASSWORD)).session_id
-    assert "oldest session could not be ended" in caplog.text
+        live = await kit.list_sessions(str(first.user.id))
+        assert [session.id for session in live] == [first.session_id]
+
+
+class OutdatedStore:
+    """A store of the host's own, written for the TokenStore of version 0.1."""
+
+    async def create(self, session: Session) -> None:
+        raise AssertionError
+
+    async def list_by_user(self, user_id: str, now: datetime) -> list[Session]:
+        raise AssertionError
+
+
+class NearlyOutdatedStore(OutdatedStore):
+    async def create(self, session: Session, *, most: int | None = None) -> Any:
+        raise AssertionError
+
+
+class LessOutdatedStore(NearlyOutdatedStore):
+    async def revoke_others(self, *arguments: Any) -> Any:
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("store", "message"),
+    [
+        (OutdatedStore, r"OutdatedStore.create\(\) takes no most"),
+        (NearlyOutdatedStore, r"NearlyOutdatedStore.revoke_others\(\) is missing"),
+        (LessOutdatedStore, r"LessOutdatedStore.list_by_user\(\) takes no limit and no after"),
+    ],
+)
+def test_a_store_that_was_written_for_an_earlier_protocol_is_refused_at_the_start(
+    store: Callable[[], Any], message: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=message + r".*own-store\.md"):
+        make_kit(tokens=store())
+
+
+def test_a_store_whose_arguments_cannot_be_known_is_not_refused() -> None:
+    class Wrapped(MemoryTokenStore):
+        create: Any = type  # no signature can be read from it
+
+    make_kit(tokens=Wrapped())
 
 
 @pytest.mark.parametrize("session_id", ["%00", "%F0%9F%A6%8A", "x" * 2000])

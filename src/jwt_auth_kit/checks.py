@@ -203,7 +203,7 @@ def _about_kit(kit: AuthKit) -> Iterator[Finding]:
         yield Finding(
             "advice",
             "sessions",
-            "A user may have any number of sessions. JWT_MAX_SESSIONS=100 bounds the table.",
+            "A user may have any number of sessions. JWT_MAX_SESSIONS=100 is the default.",
         )
     if kit.settings.access_ttl > ADVISED_ACCESS_TTL:
         yield Finding(

@@ -58,7 +58,7 @@ class AuthKit:
         clock: tells the moment; another one is for tests.
 
     Raises:
-        ConfigurationError: there is no key, or a setting is impossible.
+        ConfigurationError: there is no key, a setting is impossible, or a store lacks a method.
     """
 
     def __init__(

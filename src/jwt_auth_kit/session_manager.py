@@ -24,7 +24,15 @@ from .events import UNKNOWN_CLIENT, AuditTrail, Client
 from .revocations import AgingDict, RevocationFeed, RevocationWatch
 from .sessions import TOMBSTONE, Decision, Outcome, Session, confirm, decide
 from .settings import AuthSettings
-from .stores.base import MAX_LISTED, StoredSession, TokenStore, User, UserStore
+from .stores.base import (
+    MAX_LISTED,
+    TOO_MANY_SESSIONS,
+    StoredSession,
+    TokenStore,
+    User,
+    UserStore,
+    refuse_outdated,
+)
 from .tokens import Claims, JWTManager, TokenPair
 
 logger = logging.getLogger("jwt_auth_kit")
@@ -74,6 +82,7 @@ class SessionManager:
         scopes: Callable[[User], Collection[str]] | None,
         clock: Callable[[], datetime],
     ) -> None:
+        refuse_outdated(tokens)
         self._users = users
         self._tokens = tokens
         self._jwt = jwt
@@ -107,9 +116,9 @@ class SessionManager:
             ip=client.ip,
             user_agent=client.user_agent,
         )
-        await self._tokens.create(session)
+        ended = await self._tokens.create(session, most=self._settings.max_sessions)
         await self._audit.record("logged_in", session.user_id, session_id=session.id, client=client)
-        await self._end_oldest(session)
+        await self._tell_of_too_many(session, ended)
         if random.random() < PURGE_SHARE:  # noqa: S311  no secret
             self._run_later(self._purge())
         return self._signed_in(user, session, epoch)
@@ -357,22 +366,12 @@ class SessionManager:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def _end_oldest(self, new: Session) -> None:
-        if self._settings.max_sessions is None:
-            return
-        try:
-            live = await self.list_live(new.user_id)
-            # Only older ones may go, in one order for all, so that two logins at once do not
-            # end each other.
-            ages = sorted(((s.created_at, s.id) for s in live), reverse=True)
-            older = [session_id for age, session_id in ages if (age, session_id) < _age(new)]
-            for session_id in older[self._settings.max_sessions - 1 :]:
-                if await self.end(new.user_id, session_id, "too_many_sessions"):
-                    await self._audit.record(
-                        "logged_out", new.user_id, session_id=session_id, reason="too_many_sessions"
-                    )
-        except ServiceUnavailable:
-            logger.warning("The oldest session could not be ended; a later login tries again.")
+    async def _tell_of_too_many(self, new: Session, ended: Sequence[str]) -> None:
+        for session_id in ended:
+            self._revocations.add_session(session_id, new.created_at)
+            await self._audit.record(
+                "logged_out", new.user_id, session_id=session_id, reason=TOO_MANY_SESSIONS
+            )
 
     async def _purge(self) -> None:
         try:
@@ -412,7 +411,3 @@ class SessionManager:
 
 async def _let_others_finish(attempt: int) -> None:
     await asyncio.sleep(random.uniform(0, 0.005) * (attempt + 1))  # noqa: S311  no secret
-
-
-def _age(session: Session) -> tuple[datetime, str]:
-    return session.created_at, session.id

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     BeforeValidator,
-    Field,
     SecretStr,
     ValidationError,
     model_validator,
@@ -23,6 +22,7 @@ from .errors import ConfigurationError
 WhenStale = Literal["check", "reject", "allow"]
 
 PREFIX = "JWT_"
+UNLIMITED = "unlimited"
 DURATION_SYNTAX = "write seconds (900) or an ISO 8601 duration (PT15M)"
 NETWORK_SYNTAX = "write addresses or networks, separated by commas (10.0.0.1, 10.1.0.0/16)"
 
@@ -42,6 +42,19 @@ def _split(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _limit(value: Any) -> int | None:
+    """Read a number, or "unlimited"."""
+    if value is None or value == UNLIMITED:
+        return None
+    try:
+        number = int(value)
+    except (ValueError, TypeError, OverflowError):
+        number = 0
+    if number < 1:
+        raise PydanticCustomError("limit", "write a number, at least 1, or unlimited")
+    return number
 
 
 def _between(lowest: timedelta, highest: timedelta) -> AfterValidator:
@@ -109,8 +122,9 @@ class AuthSettings(BaseSettings):
     reuse_window: Pause = timedelta(seconds=30)
     """How long a refresh token that was just replaced gets the same successor again."""
 
-    max_sessions: Annotated[int, Field(ge=1)] | None = None
-    """Sessions a user may have at once; a login beyond it ends the oldest."""
+    max_sessions: Annotated[int | None, BeforeValidator(_limit)] = 100
+    """Sessions a user may have at once; a login beyond it ends the oldest. None, in the
+    environment ``unlimited``, sets no limit."""
 
     revocation_interval: Pause = timedelta(seconds=4)
     """How long a revocation in one process may stay unknown in another."""

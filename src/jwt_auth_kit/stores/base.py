@@ -4,12 +4,17 @@ A store does one atomic step per call and decides nothing. When its database fai
 ``StoreUnavailable``, and never answers as if it had found nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import NamedTuple, Protocol
+from inspect import Parameter, signature
+from typing import Any, NamedTuple, Protocol
 
+from ..errors import ConfigurationError
 from ..sessions import Session, SessionChanges
+
+TOO_MANY_SESSIONS = "too_many_sessions"
+"""Why ``TokenStore.create`` ends a session."""
 
 MAX_LISTED = 100
 """How many sessions a list holds unless more are asked for."""
@@ -50,11 +55,17 @@ class StaleLogin(Exception):
 class TokenStore(Protocol):
     """Keeps sessions, one row each, and two epochs a user. Every method is one atomic step."""
 
-    async def create(self, session: Session) -> None:
-        """Keep a new session.
+    async def create(self, session: Session, *, most: int | None = None) -> Sequence[str]:
+        """Keep a new session; return the ids of those that were ended to make room for it.
 
         The user's epochs are locked while it is written, so that an end of all sessions is
         either seen here or ends this one too.
+
+        With *most*, no more than that many of the user's sessions are live afterwards, also
+        where logins run at the same time: the others end at ``session.created_at`` with the
+        reason ``too_many_sessions``. The oldest go first, those of one moment in an order that
+        does not change, and never the new one. A store may end them a thousand at a time: where
+        a limit was lowered by more, later logins end the rest.
 
         Raises:
             StaleLogin: ``session.epoch`` is below the user's ``sessions_from``.
@@ -128,6 +139,40 @@ class TokenStore(Protocol):
     async def purge(self, before: datetime, limit: int) -> int:
         """Delete at most *limit* sessions that ended before *before*; return how many."""
         ...
+
+
+_ADDED: dict[str, Collection[str]] = {
+    "create": ("most",),
+    "revoke_others": (),
+    "list_by_user": ("limit", "after"),
+}
+
+
+def refuse_outdated(store: TokenStore) -> None:
+    """Refuse a store that was written for an earlier ``TokenStore``.
+
+    Raises:
+        ConfigurationError: a method or an argument is missing.
+    """
+    for name, arguments in _ADDED.items():
+        if lacking := _lacking(getattr(store, name, None), arguments):
+            raise ConfigurationError(
+                f"{type(store).__name__}.{name}() {lacking}. The protocol TokenStore asks for it "
+                "now; docs/guides/own-store.md shows how, and TokenStoreContract tests it."
+            )
+
+
+def _lacking(method: Any, arguments: Collection[str]) -> str | None:
+    if method is None:
+        return "is missing"
+    try:
+        parameters = signature(method).parameters
+    except (ValueError, TypeError):  # nothing is known about it
+        return None
+    if any(each.kind is Parameter.VAR_KEYWORD for each in parameters.values()):
+        return None
+    missing = [name for name in arguments if name not in parameters]
+    return f"takes no {' and no '.join(missing)}" if missing else None
 
 
 class User(Protocol):

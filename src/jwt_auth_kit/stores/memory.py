@@ -7,12 +7,20 @@ from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from heapq import heappop, heappush, nlargest
+from heapq import heappop, heappush, nlargest, nsmallest
 from itertools import islice
 
 from ..errors import EmailTaken
 from ..sessions import Session, SessionChanges
-from .base import MAX_LISTED, Epochs, NewUser, Revocations, StaleLogin, StoredSession
+from .base import (
+    MAX_LISTED,
+    TOO_MANY_SESSIONS,
+    Epochs,
+    NewUser,
+    Revocations,
+    StaleLogin,
+    StoredSession,
+)
 
 MAX_FEED = 100_000
 BATCH = 1000
@@ -37,7 +45,7 @@ class MemoryTokenStore:
         self._feed: deque[tuple[str, str | int]] = deque(maxlen=MAX_FEED)
         self._announced = 0
 
-    async def create(self, session: Session) -> None:
+    async def create(self, session: Session, *, most: int | None = None) -> Sequence[str]:
         """See TokenStore.create."""
         with self._lock:
             if session.epoch < self._epochs.get(session.user_id, NO_EPOCHS).sessions_from:
@@ -45,6 +53,7 @@ class MemoryTokenStore:
             self._sessions[session.user_id][session.id] = session
             self._open[session.user_id].add(session.id)
             heappush(self._ends, (session.ends_at, session.user_id, session.id))
+            return [] if most is None else self._make_room(session, most)
 
     async def get(self, user_id: str, session_id: str) -> StoredSession | None:
         """See TokenStore.get."""
@@ -155,6 +164,15 @@ class MemoryTokenStore:
 
     def _find(self, user_id: str, session_id: str) -> Session | None:
         return self._sessions.get(user_id, {}).get(session_id)
+
+    def _make_room(self, new: Session, most: int) -> Sequence[str]:
+        if len(self._open[new.user_id]) <= most:
+            return []
+        live = self._live(new.user_id, new.created_at)
+        older = nsmallest(len(live) - most, (s for s in live if s.id != new.id), key=_age)
+        for session in older:
+            self._revoke(session.user_id, session.id, TOO_MANY_SESSIONS, new.created_at)
+        return [session.id for session in older]
 
     def _live(self, user_id: str, now: datetime) -> list[Session]:
         sessions = self._sessions.get(user_id, {})

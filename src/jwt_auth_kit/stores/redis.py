@@ -26,7 +26,14 @@ from redis.exceptions import RedisClusterException, RedisError
 
 from ..errors import StoreUnavailable
 from ..sessions import TOMBSTONE, Session, SessionChanges
-from .base import MAX_LISTED, Epochs, Revocations, StaleLogin, StoredSession
+from .base import (
+    MAX_LISTED,
+    TOO_MANY_SESSIONS,
+    Epochs,
+    Revocations,
+    StaleLogin,
+    StoredSession,
+)
 
 logger = logging.getLogger("jwt_auth_kit")
 
@@ -78,13 +85,16 @@ end
 # A user's sessions that were not revoked stand in two sorted sets: `open`, by when they began,
 # and `ends`, by when they end unless they are refreshed.
 _CREATE = (
-    _EXPIRE
+    _ANNOUNCE
+    + _END
+    + _EXPIRE
     + """
-local session, open, ends, epochs = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local session, open, ends, epochs, feed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local session_id, epoch, began_at, ends_at, forget_at = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local past, batch = ARGV[6], ARGV[7]
+local past, batch, most, prefix = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+local reason, now, ended_forget_at, life = ARGV[10], ARGV[11], ARGV[12], ARGV[13]
 if tonumber(redis.call('HGET', epochs, 'sessions_from') or 0) > tonumber(epoch) then return 0 end
-redis.call('HSET', session, unpack(ARGV, 8))
+redis.call('HSET', session, unpack(ARGV, 14))
 redis.call('PEXPIREAT', session, forget_at)
 for _, old in ipairs(redis.call('ZRANGEBYSCORE', ends, '-inf', past, 'LIMIT', 0, batch)) do
   redis.call('ZREM', open, old)
@@ -94,7 +104,27 @@ redis.call('ZADD', open, began_at, session_id)
 redis.call('ZADD', ends, ends_at, session_id)
 expire(open, forget_at)
 expire(ends, forget_at)
-return 1
+local ended = {}
+if most == '' then return ended end
+local live = redis.call('ZCOUNT', ends, '(' .. now, '+inf')
+local surplus = math.min(live - most, tonumber(batch))
+if surplus <= 0 then return ended end
+local left = surplus
+-- Among the oldest may be the new one, and those that ended by time a moment ago.
+local over = redis.call('ZCARD', open) - live
+for _, old in ipairs(redis.call('ZRANGE', open, 0, surplus + over)) do
+  local is_live = tonumber(redis.call('ZSCORE', ends, old)) > tonumber(now)
+  if left > 0 and is_live and old ~= session_id then
+    left = left - 1
+    redis.call('ZREM', open, old)
+    redis.call('ZREM', ends, old)
+    if end_session(prefix .. old, reason, began_at, ended_forget_at) then
+      announce(feed, now, life, 'session', old)
+      ended[#ended + 1] = old
+    end
+  end
+end
+return ended
 """
 )
 
@@ -247,23 +277,25 @@ class RedisTokenStore:
         self._void = self._client.register_script(_VOID)
         self._list = self._client.register_script(_LIST)
 
-    async def create(self, session: Session) -> None:
+    async def create(self, session: Session, *, most: int | None = None) -> Sequence[str]:
         """See TokenStore.create."""
         key = self._keys(session.user_id)
-        past = _milliseconds(session.created_at - FEED_OVERLAP)
+        now = session.created_at
         values = _encode({name: getattr(session, name) for name in _FIELDS})
         with _translated:
-            created = await self._create(
-                keys=[key.session(session.id), key.open, key.ends, key.epochs],
+            ended = await self._create(
+                keys=[key.session(session.id), key.open, key.ends, key.epochs, key.feed],
                 args=[
-                    *(session.id, session.epoch, _text(session.created_at)),
+                    *(session.id, session.epoch, _text(now)),
                     *(_milliseconds(session.ends_at), _forget_at(session.ends_at)),
-                    *(past, BATCH),
+                    *(_milliseconds(now - FEED_OVERLAP), BATCH, most or "", key.session("")),
+                    *(TOO_MANY_SESSIONS, _milliseconds(now), _forget_at(now), _FEED_LIFE),
                     *values,
                 ],
             )
-        if not created:
+        if ended == 0:
             raise StaleLogin
+        return [_as_text(session_id) for session_id in ended]
 
     async def get(self, user_id: str, session_id: str) -> StoredSession | None:
         """See TokenStore.get."""

@@ -54,7 +54,15 @@ from sqlalchemy.schema import Column, CreateIndex, CreateTable
 
 from ..errors import ConfigurationError, EmailTaken, StoreUnavailable
 from ..sessions import Session, SessionChanges
-from .base import MAX_LISTED, Epochs, NewUser, Revocations, StaleLogin, StoredSession
+from .base import (
+    MAX_LISTED,
+    TOO_MANY_SESSIONS,
+    Epochs,
+    NewUser,
+    Revocations,
+    StaleLogin,
+    StoredSession,
+)
 from .base import User as UserProtocol
 from .failures import describe, is_of_another_loop
 
@@ -198,16 +206,17 @@ class SQLAlchemyTokenStore:
         self._engine = engine
         self._single = _without_transactions(engine)
 
-    async def create(self, session: Session) -> None:
+    async def create(self, session: Session, *, most: int | None = None) -> Sequence[str]:
         """See TokenStore.create."""
+        is_alone = most is not None
         async with _transaction(self._engine) as connection:
-            if await _insert_session(connection, session):
-                return
-            # There is no row of epochs yet to lock, or the session is stale. Making the row
-            # waits for anybody who makes it at this moment.
-            await connection.execute(_first_epochs(connection, session))
-            if not await _insert_session(connection, session):
-                raise StaleLogin
+            if not await _insert_session(connection, session, is_alone=is_alone):
+                # There is no row of epochs yet to lock, or the session is stale. Making the row
+                # waits for anybody who makes it at this moment.
+                await connection.execute(_first_epochs(connection, session))
+                if not await _insert_session(connection, session, is_alone=is_alone):
+                    raise StaleLogin
+            return [] if most is None else await _make_room(connection, session, most)
 
     async def get(self, user_id: str, session_id: str) -> StoredSession | None:
         """See TokenStore.get."""
@@ -536,7 +545,7 @@ def _is_session(user_id: str, session_id: str) -> ColumnElement[bool]:
     return and_(sessions.c.id == session_id, sessions.c.user_id == user_id)
 
 
-def _revoked(reason: str, now: datetime) -> Any:
+def _revoked(reason: str, now: Any) -> Any:
     return (
         update(sessions)
         .where(_IS_OPEN)
@@ -544,16 +553,17 @@ def _revoked(reason: str, now: datetime) -> Any:
     )
 
 
-async def _insert_session(connection: AsyncConnection, session: Session) -> bool:
+async def _insert_session(connection: AsyncConnection, session: Session, *, is_alone: bool) -> bool:
     """Insert if the user's epochs allow it, holding them still meanwhile.
 
     The shared lock matters: a plain INSERT ... SELECT beside an end of all sessions that has
     not committed yet would read the old epochs, and the new session would outlive it.
+    With *is_alone* the lock keeps other logins of the user out too.
     """
     allowed = (
         select(epochs.c.sessions_from)
         .where(epochs.c.user_id == session.user_id)
-        .with_for_update(read=True)
+        .with_for_update(read=not is_alone, key_share=is_alone)
         .subquery("allowed")
     )
     values = [
@@ -563,6 +573,42 @@ async def _insert_session(connection: AsyncConnection, session: Session) -> bool
     row = select(*values).select_from(allowed).where(allowed.c.sessions_from <= session.epoch)
     statement = insert(sessions).from_select([column.name for column in sessions.columns], row)
     return (await connection.execute(statement.returning(sessions.c.id))).first() is not None
+
+
+async def _make_room(connection: AsyncConnection, new: Session, most: int) -> Sequence[str]:
+    """End the oldest live sessions but *most*.
+
+    A statement of its own: it sees what others wrote before this transaction held the lock,
+    which the one that waited for the lock does not.
+    """
+    values = {
+        "the_user": new.user_id,
+        "the_session": new.id,
+        "now": new.created_at,
+        "others": most - 1,
+    }
+    return (await connection.execute(_MAKE_ROOM, values)).scalars().all()
+
+
+_TOO_MANY = (
+    select(sessions.c.id)
+    .where(sessions.c.user_id == bindparam("the_user"), sessions.c.id != bindparam("the_session"))
+    .where(_IS_OPEN, sessions.c.idle_expires_at > bindparam("now", type_=UTCDateTime))
+    .where(
+        sessions.c.epoch
+        >= select(epochs.c.sessions_from)
+        .where(epochs.c.user_id == bindparam("the_user"))
+        .scalar_subquery()
+    )
+    .order_by(sessions.c.created_at.desc(), sessions.c.id.desc())
+    .limit(BATCH)
+    .offset(bindparam("others", type_=Integer))
+)
+_MAKE_ROOM = (
+    _revoked(TOO_MANY_SESSIONS, bindparam("now", type_=UTCDateTime))
+    .where(sessions.c.id.in_(_TOO_MANY))
+    .returning(sessions.c.id)
+)
 
 
 def _first_epochs(connection: AsyncConnection, session: Session) -> Insert:

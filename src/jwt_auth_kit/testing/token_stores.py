@@ -1,6 +1,7 @@
 """The contract of TokenStore."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -438,7 +439,7 @@ class TokenStoreContract:
             return_exceptions=True,
         )
 
-        assert {type(answer) for answer in answers} <= {type(None), int, StaleLogin}
+        assert all(isinstance(answer, Sequence | int | StaleLogin) for answer in answers)
         for session in logins:
             stored = await store.get(ANN, session.id)
             assert stored is None or not stored.session.is_live(NOW, sessions_from=0)
@@ -451,6 +452,126 @@ class TokenStoreContract:
 
         found = await store.list_by_user(ANN, NOW)
         assert {session.id for session in found} == {session.id for session in sessions}
+
+    async def test_a_login_that_is_one_too_many_ends_the_oldest_session(
+        self, store: TokenStore
+    ) -> None:
+        oldest, *newer = [await _created(store, created_at=NOW + n * TICK) for n in range(3)]
+        bobs = await _created(store, BOB, created_at=NOW - MINUTE)
+        new = _session(created_at=NOW + MINUTE)
+
+        assert list(await store.create(new, most=3)) == [oldest.id]
+
+        found = await _read(store, oldest)
+        assert (found.revoked_at, found.revoke_reason) == (NOW + MINUTE, "too_many_sessions")
+        assert await store.list_by_user(ANN, NOW + MINUTE) == [new, *newer[::-1]]
+        assert await _read(store, bobs) == bobs
+        revocations = await _revoked_since(store, None, NOW + MINUTE)
+        assert list(revocations.session_ids) == [oldest.id]
+
+    async def test_a_login_within_the_limit_ends_none(self, store: TokenStore) -> None:
+        sessions = [_session(created_at=NOW + n * TICK) for n in range(3)]
+
+        ended = [list(await store.create(session, most=3)) for session in sessions]
+
+        assert ended == [[], [], []]
+        assert await store.list_by_user(ANN, NOW) == sessions[::-1]
+
+    async def test_sessions_that_are_over_do_not_count_towards_the_limit(
+        self, store: TokenStore
+    ) -> None:
+        await _created(store, created_at=NOW + TICK, expires_at=NOW + MINUTE)
+        await store.revoke(ANN, (await _created(store)).id, "logged_out", NOW)
+        epoch = await store.revoke_all(BOB, "password_changed", NOW)
+        live = await _created(store, created_at=NOW - MINUTE)
+
+        new = _session(created_at=NOW + MINUTE)
+        bobs = _session(BOB, epoch=epoch, created_at=NOW + MINUTE)
+
+        assert list(await store.create(new, most=2)) == []
+        assert list(await store.create(bobs, most=1)) == []
+        assert await store.list_by_user(ANN, NOW + MINUTE) == [new, live]
+
+    async def test_sessions_that_an_end_of_all_ended_do_not_count_either(
+        self, store: TokenStore
+    ) -> None:
+        for _ in range(3):
+            await _created(store)
+        epoch = await store.revoke_all(ANN, "password_changed", NOW)
+
+        assert list(await store.create(_session(epoch=epoch), most=1)) == []
+
+    async def test_the_new_session_stays_also_where_its_clock_is_behind(
+        self, store: TokenStore
+    ) -> None:
+        ahead = await _created(store, created_at=NOW + MINUTE)
+        new = _session(created_at=NOW)
+
+        assert list(await store.create(new, most=1)) == [ahead.id]
+
+        assert await store.list_by_user(ANN, NOW) == [new]
+
+    async def test_a_limit_that_was_lowered_ends_as_many_as_are_too_many(
+        self, store: TokenStore
+    ) -> None:
+        sessions = [await _created(store, created_at=NOW + n * TICK) for n in range(6)]
+        new = _session(created_at=NOW + MINUTE)
+
+        ended = await store.create(new, most=2)
+
+        assert sorted(ended) == sorted(session.id for session in sessions[:5])
+        assert await store.list_by_user(ANN, NOW + MINUTE) == [new, sessions[5]]
+
+    async def test_which_session_of_one_moment_ends_is_no_accident(self, store: TokenStore) -> None:
+        sessions = [await _created(store) for _ in range(5)]
+        in_order = await store.list_by_user(ANN, NOW)
+        assert {session.id for session in in_order} == {session.id for session in sessions}
+
+        ended = await store.create(_session(created_at=NOW + TICK), most=3)
+
+        assert set(ended) == {session.id for session in in_order[2:]}
+
+    async def test_a_login_that_is_refused_makes_no_room(self, store: TokenStore) -> None:
+        epoch = await store.revoke_all(ANN, "password_changed", NOW)
+        live = await _created(store, epoch=epoch)
+
+        with pytest.raises(StaleLogin):
+            await store.create(_session(epoch=0), most=1)
+
+        assert await store.list_by_user(ANN, NOW) == [live]
+
+    @pytest.mark.parametrize("most", [1, 3])
+    @pytest.mark.parametrize("logged_in_before", [True, False])
+    async def test_sixteen_logins_at_once_leave_as_many_sessions_as_allowed(
+        self, store: TokenStore, most: int, logged_in_before: bool
+    ) -> None:
+        before = [(await _created(store)).id] if logged_in_before else []
+        logins = [_session() for _ in range(16)]
+
+        results = await asyncio.gather(*(store.create(session, most=most) for session in logins))
+
+        live = {session.id for session in await store.list_by_user(ANN, NOW)}
+        ended = [session_id for result in results for session_id in result]
+        assert len(live) == most
+        assert len(ended) == len(set(ended))
+        assert live | set(ended) == {*before, *(session.id for session in logins)}
+        assert set((await _revoked_since(store, None, NOW)).session_ids) == set(ended)
+
+    async def test_logins_beside_refreshes_and_logouts_keep_the_limit(
+        self, store: TokenStore
+    ) -> None:
+        sessions = [await _created(store) for _ in range(4)]
+        logins = [_session() for _ in range(8)]
+
+        await asyncio.gather(
+            *(store.create(session, most=2) for session in logins),
+            *(_rotate_often(store, session) for session in sessions),
+            *(store.revoke(ANN, session.id, "logged_out", NOW) for session in sessions),
+            store.revoke_others(ANN, sessions[0].id, "logged_out", NOW),
+        )
+
+        live = await store.list_by_user(ANN, NOW)
+        assert len(live) <= 2
 
     async def test_live_sessions_are_listed_newest_first(self, store: TokenStore) -> None:
         first = await _created(store, created_at=NOW - MINUTE)
