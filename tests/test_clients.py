@@ -27,15 +27,20 @@ PEER = ("192.0.2.1", 51234)
 PROXY = ("10.0.0.5", 51234)
 UNIX_SOCKET = None
 OVERWRITTEN = ("6.6.6.6", 0)
+OVERWRITTEN_BY_GRANIAN = ("6.6.6.6", "0")
 OVERWRITTEN_WITH_PORT = ("6.6.6.6", 1)
 MAPPED = ("::ffff:10.0.0.5", 51234)
 
 
 def address(
-    peer: tuple[str, int] | None, *forwarded: str, trusted: Sequence[str] = ()
+    peer: tuple[str, int | str] | None,
+    *forwarded: str,
+    trusted: Sequence[str] = (),
+    server: tuple[str, int | None] | None = None,
 ) -> str | None:
     headers = [(b"x-forwarded-for", hop.encode()) for hop in forwarded]
-    connection = HTTPConnection({"type": "http", "client": peer, "headers": headers})
+    scope = {"type": "http", "client": peer, "server": server, "headers": headers}
+    connection = HTTPConnection(scope)
     return read_client(connection, [ip_network(network) for network in trusted]).ip
 
 
@@ -69,15 +74,56 @@ def test_behind_trusted_proxies_it_is_the_last_address_that_is_not_theirs(
     assert address(PROXY, *forwarded, trusted=["10.0.0.0/8"]) == expected
 
 
-def test_an_address_the_server_took_from_the_header_is_not_believed(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    for peer in (OVERWRITTEN, OVERWRITTEN_WITH_PORT):
-        for header in ("6.6.6.6", "6.6.6.6:1", "6.6.6.6:1, 203.0.113.9"):
-            assert address(peer, header) is None
+@pytest.mark.parametrize("header", ["6.6.6.6", "6.6.6.6:1", "6.6.6.6:1, 203.0.113.9"])
+def test_an_address_the_server_took_from_the_header_is_not_believed(header: str) -> None:
+    assert address(OVERWRITTEN, header) is None
+    assert address(OVERWRITTEN_BY_GRANIAN, header) is None
 
-            behind = address(peer, f"{header}, 198.51.100.7", trusted=["10.0.0.5"])
-            assert behind == "198.51.100.7"
+    behind = address(OVERWRITTEN, f"{header}, 198.51.100.7", trusted=["10.0.0.5"])
+    assert behind == "198.51.100.7"
+
+
+@pytest.mark.parametrize("forged", ["192.0.2.1", "192.0.2.1:51234", "::ffff:192.0.2.1%x"])
+def test_a_client_that_names_its_own_address_first_is_still_the_one_that_connected(
+    forged: str,
+) -> None:
+    for header in (forged, f"{forged}, 6.6.6.6", f"6.6.6.6, {forged}"):
+        assert address(PEER, header) == "192.0.2.1"
+        assert address(PEER, header, trusted=["10.0.0.0/8"]) == "192.0.2.1"
+
+
+@pytest.mark.parametrize("peer", [OVERWRITTEN, OVERWRITTEN_WITH_PORT])
+@pytest.mark.parametrize("loopback", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
+def test_only_the_machine_itself_connects_to_its_loopback_interface(
+    peer: tuple[str, int], loopback: str
+) -> None:
+    server, name = (loopback, 8000), loopback.removeprefix("::ffff:")
+    header = "6.6.6.6:1"
+
+    assert address(peer, header, server=server) == name
+    assert address(peer, header, trusted=["10.0.0.5"], server=server) == name
+    assert address(peer, f"{header}, 198.51.100.7", trusted=[name], server=server) == "198.51.100.7"
+
+
+@pytest.mark.parametrize("peer", [OVERWRITTEN, OVERWRITTEN_WITH_PORT])
+def test_no_client_of_a_unix_socket_has_an_address(peer: tuple[str, int]) -> None:
+    server = ("/run/app.sock", None)
+
+    assert address(peer, "6.6.6.6:1", server=server) is None
+    behind = address(peer, "6.6.6.6:1, 203.0.113.9", trusted=["10.0.0.5"], server=server)
+    assert behind == "203.0.113.9"
+
+
+def test_headers_of_other_names_are_not_read() -> None:
+    scope = {
+        "type": "http",
+        "client": PROXY,
+        "headers": [(b"forwarded", b"for=6.6.6.6"), (b"x-real-ip", b"6.6.6.6")],
+    }
+
+    client = read_client(HTTPConnection(scope), [ip_network("10.0.0.0/8")])
+
+    assert client.ip == "10.0.0.5"
 
 
 @pytest.mark.parametrize("text", ["<img src=x>", "x" * 400])
@@ -228,7 +274,24 @@ def test_what_is_no_address_is_refused(value: str, monkeypatch: pytest.MonkeyPat
         AuthSettings()
 
 
-@pytest.mark.parametrize("value", ["0.0.0.0/0", "10.0.0.1, ::/0"])
+def test_the_environment_may_name_an_ipv4_proxy_as_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JWT_TRUSTED_PROXIES", "::ffff:10.0.0.0/104, ::ffff:192.0.2.1")
+
+    networks = AuthSettings().trusted_proxies
+
+    assert networks == (ip_network("10.0.0.0/8"), ip_network("192.0.2.1"))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "0.0.0.0/0",
+        "10.0.0.1, ::/0",
+        "0.0.0.0/1, 128.0.0.0/1",
+        "::ffff:0:0/96",
+        "::/1, 8000::/2, c000::/2",
+    ],
+)
 def test_not_everybody_is_a_proxy(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JWT_TRUSTED_PROXIES", value)
 

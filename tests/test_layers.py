@@ -16,7 +16,7 @@ LAYERS = [
     {"errors", "emails", "networks", "proxy_signs", "remembered_networks", "terminal"}
     | {"stores.failures"},
     {"settings", "passwords", "sessions", "events", "bodies"},
-    {"password_policy", "stores.base", "attempt_logs"},
+    {"password_policy", "stores.base", "attempt_logs", "peers"},
     {"keys", "throttle", "revocations", "stores.memory", "stores.sqlalchemy", "stores.redis"},
     {"key_ring", "jws", "clients", "cross_site"},
     {"key_sources", "tokens", "current_user", "remote_keys"},
@@ -34,7 +34,7 @@ LAYERS = [
 
 HTTP = {
     *("errors", "clients", "cross_site", "transports", "openapi", "oauth_form"),
-    *("installation", "dependencies"),
+    *("peers", "installation", "dependencies"),
     *("protection", "checks", "websockets", "router", "jwks", "__main__"),
     "testing.routes",
 }

@@ -1,14 +1,14 @@
 """Tells where a request came from, past the proxies that are trusted."""
 
-import ipaddress
 import logging
 from collections.abc import Sequence
 from functools import cache
 
-from starlette.datastructures import Address
 from starlette.requests import HTTPConnection
 
 from .events import Client
+from .networks import IPAddress, parse_address
+from .peers import get_peer
 from .settings import Network
 
 logger = logging.getLogger("jwt_auth_kit")
@@ -16,8 +16,6 @@ logger = logging.getLogger("jwt_auth_kit")
 MAX_USER_AGENT_LENGTH = 256
 
 MAX_IP_LENGTH = 45
-
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def read_client(connection: HTTPConnection, trusted_proxies: Sequence[Network] = ()) -> Client:
@@ -35,40 +33,30 @@ def read_client(connection: HTTPConnection, trusted_proxies: Sequence[Network] =
 
 
 def _address(connection: HTTPConnection, trusted_proxies: Sequence[Network]) -> str | None:
-    peer = connection.client
     hops = [
         hop.strip()
         for header in connection.headers.getlist("x-forwarded-for")
         for hop in header.split(",")
     ]
     if not hops:
-        return None if peer is None else _name(peer.host)
-    if peer is not None and _is_hearsay(peer, hops):
-        peer = None
-    if peer is None:  # or a unix socket, with a proxy at its other end
+        return None if connection.client is None else _name(connection.client.host)
+    # What the header says decides nothing here: a client could write its own address into it
+    # and pass for a request whose peer the server has replaced.
+    peer = get_peer(connection)
+    if peer is None:  # a unix socket with a proxy at its other end, or a server that hides it
         is_trusted = bool(trusted_proxies)
     else:
-        is_trusted = _is_within(_parse(peer.host), trusted_proxies)
+        is_trusted = _is_within(_parse(peer), trusted_proxies)
     if not is_trusted:
         _warn_of_forwarded_addresses()
-        return None if peer is None else _name(peer.host)
-    return _last_untrusted([*hops, *([peer.host] if peer else [])], trusted_proxies)
+        return None if peer is None else _name(peer)
+    return _last_untrusted([*hops, *([peer] if peer else [])], trusted_proxies)
 
 
 def _name(host: str) -> str | None:
     """Return an address in its usual spelling; a name, as test clients have, as it is."""
     address = _parse(host)
     return (host if address is None else str(address))[:MAX_IP_LENGTH] or None
-
-
-def _is_hearsay(peer: Address, hops: Sequence[str]) -> bool:
-    """Tell whether a server has put what the header says in the place of the peer.
-
-    uvicorn does so, and by default it believes every process of its machine. Who connected is
-    then not to be had.
-    """
-    host = _parse(peer.host)
-    return peer.port == 0 or host is None or host in {_parse(hop) for hop in hops}
 
 
 def _last_untrusted(hops: Sequence[str], trusted_proxies: Sequence[Network]) -> str | None:
@@ -90,18 +78,14 @@ def _is_within(address: IPAddress | None, networks: Sequence[Network]) -> bool:
 def _parse(hop: str) -> IPAddress | None:
     """Read an address; some proxies add a port to it."""
     bare = hop.rpartition(":")[0] if hop.count(":") == 1 or "]:" in hop else hop
-    try:
-        address = ipaddress.ip_address(bare.strip("[]").partition("%")[0])
-    except ValueError:
-        return None
-    # A server that listens on both kinds sees IPv4 peers like this.
-    return getattr(address, "ipv4_mapped", None) or address
+    return parse_address(bare.strip("[]"))
 
 
 @cache
 def _warn_of_forwarded_addresses() -> None:
+    # The address of the peer is left out: a stranger could have himself named as the proxy.
     logger.warning(
-        "X-Forwarded-For is not believed, since clients can write it: who comes by a proxy counts "
-        "as one client, with one limit for all. If there is a proxy in front, name it in "
-        "JWT_TRUSTED_PROXIES and start uvicorn with --no-proxy-headers."
+        "X-Forwarded-For was ignored, because JWT_TRUSTED_PROXIES does not name the peer that "
+        "sent it. If your application is behind a proxy, set JWT_TRUSTED_PROXIES to the proxy's "
+        "address. All clients behind it share one limit until then."
     )

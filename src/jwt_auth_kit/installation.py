@@ -14,6 +14,7 @@ from .errors import ConfigurationError
 from .events import Client
 from .kit import AuthKit
 from .openapi import complete_openapi
+from .peers import remember_peers
 from .settings import AuthSettings
 from .transports import BearerTransport, Transport
 from .verifier import TokenVerifier
@@ -89,6 +90,7 @@ def install(
     # only the outermost router.
     setattr(app.router, _STATE, installation)
     complete_openapi(app, [transport.cookie_name for transport in transports])
+    remember_peers(app)
     return authenticator
 
 

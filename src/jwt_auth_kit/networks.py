@@ -1,9 +1,23 @@
-"""Tells which network an IP address belongs to: limits and queues count by network."""
+"""Reads IP addresses and tells their networks, by which limits and queues count."""
 
-from ipaddress import IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 IPV6_PREFIX = 64
 """Bits of an IPv6 address that name a network: providers give a customer 64 or fewer."""
+
+IPAddress = IPv4Address | IPv6Address
+
+
+def parse_address(text: str | None) -> IPAddress | None:
+    """Read an address without its zone; None where *text* is not one.
+
+    A server that listens for both kinds sees IPv4 peers as IPv6 addresses (``::ffff:192.0.2.1``).
+    """
+    try:
+        address = ip_address((text or "").partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def get_network(ip: str | None, ipv6_prefix: int = IPV6_PREFIX) -> str | None:
@@ -11,12 +25,7 @@ def get_network(ip: str | None, ipv6_prefix: int = IPV6_PREFIX) -> str | None:
 
     An IPv4 address is a network of its own, also where it is written as an IPv6 address.
     """
-    try:
-        address = ip_address(ip or "")
-    except ValueError:
-        return None
-    if not isinstance(address, IPv6Address):
-        return str(address)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(IPv6Network((address.packed, ipv6_prefix), strict=False))
+    address = parse_address(ip)
+    if isinstance(address, IPv6Address):
+        return str(IPv6Network((address.packed, ipv6_prefix), strict=False))
+    return None if address is None else str(address)

@@ -1,9 +1,10 @@
 """Settings from the environment: JWT_SECRET_KEY, JWT_ACCESS_TTL and the rest."""
 
 import os
+from collections.abc import Sequence
 from datetime import timedelta
 from difflib import get_close_matches
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -18,6 +19,8 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
 from .errors import ConfigurationError
+
+MAPPED_IPV4 = IPv6Network("::ffff:0:0/96")
 
 WhenStale = Literal["check", "reject", "allow"]
 
@@ -65,6 +68,21 @@ def _between(lowest: timedelta, highest: timedelta) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    """Return "::ffff:10.0.0.0/104" as 10.0.0.0/8; peers are compared as IPv4 too."""
+    if isinstance(network, IPv6Network) and network.subnet_of(MAPPED_IPV4):
+        packed = network.network_address.packed[-4:]
+        return IPv4Network((packed, network.prefixlen - MAPPED_IPV4.prefixlen))
+    return network
+
+
+def _contain_everything(networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+    """Tell whether *networks* leave out no IPv4 or no IPv6 address, in one piece or in several."""
+    ipv4 = collapse_addresses(each for each in networks if isinstance(each, IPv4Network))
+    ipv6 = collapse_addresses(each for each in networks if isinstance(each, IPv6Network))
+    return any(each.prefixlen == 0 for each in ipv4) or any(each.prefixlen == 0 for each in ipv6)
 
 
 Network = IPv4Network | IPv6Network
@@ -142,7 +160,11 @@ class AuthSettings(BaseSettings):
     leeway: Pause = timedelta(0)
     """Extra time granted to ``exp``, for clocks that differ between machines."""
 
-    trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)] = ()
+    trusted_proxies: Annotated[
+        tuple[Annotated[Network, AfterValidator(_unmapped)], ...],
+        NoDecode,
+        BeforeValidator(_split),
+    ] = ()
     """Addresses or networks of the proxies in front of the application, separated by commas;
     only from them X-Forwarded-For is believed."""
 
@@ -170,9 +192,9 @@ class AuthSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _nobody_else_is_a_proxy(self) -> Self:
-        if any(network.prefixlen == 0 for network in self.trusted_proxies):
+        if _contain_everything(self.trusted_proxies):
             raise ConfigurationError(
-                "JWT_TRUSTED_PROXIES holds every address there is, so clients could choose "
+                "JWT_TRUSTED_PROXIES contains every address there is, so clients could choose "
                 "theirs; name the proxies."
             )
         return self
