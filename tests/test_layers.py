@@ -15,6 +15,7 @@ ROOT = Path(jwt_auth_kit.__file__).parent
 LAYERS = [
     {"errors", "emails", "networks", "proxy_signs", "remembered_networks", "terminal"}
     | {"stores.failures"},
+    {"trusted_values"},
     {"settings", "passwords", "sessions", "events", "bodies"},
     {"password_policy", "stores.base", "attempt_logs", "peers"},
     {"keys", "throttle", "revocations", "stores.memory", "stores.sqlalchemy", "stores.redis"},
@@ -22,7 +23,9 @@ LAYERS = [
     {"key_sources", "tokens", "current_user", "remote_keys"},
     {"session_manager", "key_commands", "verifier", "inspection"},
     {"kit", "transports"},
-    {"openapi", "oauth_form", "hosts"},
+    {"openapi", "oauth_form", "hosts", "routing"},
+    {"signatures"},
+    {"entrance"},
     {"installation", "inspect_command", "account_commands"},
     {"dependencies", "checks"},
     {"protection", "websockets"},
@@ -34,7 +37,7 @@ LAYERS = [
 
 HTTP = {
     *("errors", "clients", "cross_site", "transports", "openapi", "oauth_form"),
-    *("peers", "installation", "dependencies"),
+    *("peers", "routing", "signatures", "entrance", "installation", "dependencies"),
     *("protection", "checks", "websockets", "router", "jwks", "__main__"),
     "testing.routes",
 }

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from .trusted_values import TrustedValue
+
 logger = logging.getLogger("jwt_auth_kit")
 
 EventName = Literal[
@@ -45,7 +47,7 @@ WARNINGS: frozenset[EventName] = FAILURES | {"session_adopted"}
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class Client(TrustedValue):
     """Where a request came from."""
 
     ip: str | None = None
@@ -56,7 +58,7 @@ UNKNOWN_CLIENT = Client()
 
 
 @dataclass(frozen=True, slots=True)
-class AuthEvent:
+class AuthEvent(TrustedValue):
     """Something that happened. No field ever holds a token, a password or a hash."""
 
     name: EventName

@@ -10,6 +10,7 @@ from starlette.routing import Mount, Router
 
 from .clients import read_client
 from .current_user import Authenticator
+from .entrance import watch_entrance
 from .errors import ConfigurationError
 from .events import Client
 from .kit import AuthKit
@@ -80,10 +81,12 @@ def install(
         transports: where access tokens are looked for, in order; the first one answers logins.
 
     Raises:
-        ConfigurationError: there is no transport.
+        ConfigurationError: there is no transport, or a route would read the user from the
+            request.
     """
     if not transports:
         raise ConfigurationError("install() needs a transport, BearerTransport() for example.")
+    watch_entrance(app)
     installation = Installation(authenticator, tuple(transports))
     setattr(app.state, _STATE, installation)
     # An application mounted below this one finds the kit here: of its parents a request shows

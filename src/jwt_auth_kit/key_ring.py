@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 
 from .errors import ConfigurationError
 from .keys import HOW_TO_MAKE_A_SECRET, Key
+from .trusted_values import TrustedValue
 
 logger = logging.getLogger("jwt_auth_kit")
 
@@ -22,7 +23,7 @@ UNKNOWN_KEY_INTERVAL = 1.0  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RingKey:
+class RingKey(TrustedValue):
     """A key with the moments that decide what it does; None is never."""
 
     key: Key

@@ -26,6 +26,7 @@ from jwt.algorithms import (
 from jwt.exceptions import InvalidKeyError
 
 from .errors import ConfigurationError, InvalidToken
+from .trusted_values import Hidden, TrustedValue
 
 AlgorithmName = Literal["HS256", "HS384", "HS512", "RS256", "PS256", "ES256", "EdDSA"]
 
@@ -72,7 +73,7 @@ _PRIVATE_KEYS = (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey, ed25519.Ed25519P
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class Key(TrustedValue):
     """One key; its algorithm is fixed here and never read from a token.
 
     Args:
@@ -86,7 +87,7 @@ class Key:
 
     id: str
     algorithm: AlgorithmName
-    material: Any = field(repr=False, compare=False)
+    material: Hidden[Any] = field(repr=False, compare=False)
     can_sign: bool = field(init=False, repr=False)
     """Whether it is a secret or a private key."""
     thumbprint: str = field(init=False, repr=False)

@@ -10,6 +10,7 @@ from typing import Literal
 
 from .errors import ConfigurationError
 from .passwords import normalize_password
+from .trusted_values import TrustedValue
 
 WeakReason = Literal["too_short", "too_long", "too_common", "personal", "breached"]
 
@@ -48,7 +49,7 @@ class WeakPassword(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PasswordPolicy:
+class PasswordPolicy(TrustedValue):
     """What a new password must be; any characters will do, and none must be there.
 
     It looks at a password and changes nothing in it. Lengths are code points after NFC.

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from fastapi import Depends, FastAPI, Request, WebSocket, routing
+from fastapi import Depends, FastAPI, Request, WebSocket
 from fastapi.encoders import jsonable_encoder
 from fastapi.routing import APIRoute
 from fastapi.security import SecurityScopes
@@ -12,14 +12,13 @@ from starlette.routing import BaseRoute, Host, Match, Mount, Route, WebSocketRou
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .dependencies import get_current_user
+from .entrance import watch_entrance
 from .errors import AuthError, ConfigurationError
 from .installation import ensure_installed, get_installation
 from .openapi import OPTIONAL, SCHEME_NAME, complete_openapi
+from .routing import FlatRoute, list_routes
 
 EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
-
-FlatRoute = Any
-"""A BaseRoute, or what FastAPI shows in its place where the route is one of an included router."""
 
 _MARK = "jwt_auth_kit_public"
 _STATE = "jwt_auth_kit_protection"
@@ -75,6 +74,7 @@ def deny_by_default(app: FastAPI, *, public_paths: Sequence[str] = ()) -> None:
     # In front of the router and behind all middleware, so that nothing can change a path after
     # it was checked, and CORS and the handlers of errors apply to refusals too.
     app.router.middleware_stack = _Gate(protection, app.router.middleware_stack)
+    watch_entrance(app)
     _show_locks(app, protection)
 
 
@@ -187,14 +187,6 @@ def find_protection(app: ASGIApp) -> Protection | None:
     """Return what ``deny_by_default`` gave *app*; None where it was not called."""
     protection: Protection | None = getattr(getattr(app, "state", None), _STATE, None)
     return protection
-
-
-def list_routes(routes: Sequence[BaseRoute]) -> Iterator[FlatRoute]:
-    """List *routes*, and in the place of an included router those that it has."""
-    # FastAPI kept copies of them in one list before 0.137.
-    list_contexts = getattr(routing, "iter_route_contexts", iter)
-    for route in list_contexts(routes):
-        yield getattr(route, "starlette_route", None) or route
 
 
 def requires_user(route: FlatRoute) -> bool:

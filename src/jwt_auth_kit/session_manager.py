@@ -34,6 +34,7 @@ from .stores.base import (
     refuse_outdated,
 )
 from .tokens import Claims, JWTManager, TokenPair
+from .trusted_values import TrustedValue
 
 logger = logging.getLogger("jwt_auth_kit")
 
@@ -44,7 +45,7 @@ PURGE_LIMIT = 100
 
 
 @dataclass(frozen=True, slots=True)
-class SignedIn:
+class SignedIn(TrustedValue):
     """A user with the tokens of a session."""
 
     user: User

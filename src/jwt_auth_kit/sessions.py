@@ -14,6 +14,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Self, TypedDict
 
+from .trusted_values import Hidden, TrustedValue
+
 TOMBSTONE = timedelta(days=1)
 """How long an ended session is kept, so that its tokens are told why they fail."""
 
@@ -33,7 +35,7 @@ class SessionChanges(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
+class Session(TrustedValue):
     """One login on one device. Moments are aware UTC datetimes."""
 
     id: str
@@ -41,7 +43,7 @@ class Session:
     epoch: int
     """The user's epoch at the login; a session that began below ``sessions_from`` is dead."""
 
-    salt: bytes = field(repr=False)
+    salt: Hidden[bytes] = field(repr=False)
     """Never leaves the store; without it a leaked signing key makes no refresh token."""
 
     created_at: datetime

@@ -11,14 +11,16 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    GetCoreSchemaHandler,
     SecretStr,
     ValidationError,
     model_validator,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
 from .errors import ConfigurationError
+from .trusted_values import only_instances
 
 MAPPED_IPV4 = IPv6Network("::ffff:0:0/96")
 
@@ -180,6 +182,14 @@ class AuthSettings(BaseSettings):
             super().__init__(**values)
         except ValidationError as error:
             raise ConfigurationError(_explain(error)) from None
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        # The class is filled from the environment. A field of this type is not: a route would
+        # take it from the request.
+        is_built = cls.__pydantic_complete__ and "__pydantic_core_schema__" in cls.__dict__
+        return only_instances(cls, schema) if is_built else schema
 
     @model_validator(mode="after")
     def _lives_fit_into_each_other(self) -> Self:

@@ -11,6 +11,7 @@ from .jws import ENCODER, SignedToken, VerifiedToken, VerifiedTokens
 from .key_ring import KeyRing
 from .keys import Key
 from .sessions import Session
+from .trusted_values import TrustedValue
 
 TokenType = Literal["access", "refresh"]
 
@@ -65,7 +66,7 @@ class UserData(TypedDict):
 
 
 @dataclass(frozen=True, slots=True)
-class TokenPair:
+class TokenPair(TrustedValue):
     """An access and a refresh token; ``expires_in`` is the access token's life in seconds."""
 
     access_token: str = field(repr=False)

@@ -24,6 +24,7 @@ from .tokens import (
     longest_life,
     utc_now,
 )
+from .trusted_values import TrustedValue
 
 logger = logging.getLogger("jwt_auth_kit")
 
@@ -32,7 +33,7 @@ Claim = str | Callable[[Mapping[str, Any]], Any] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenFormat:
+class TokenFormat(TrustedValue):
     """How an issuer writes its access tokens: what tells them apart, and which claim is what.
 
     As an ``AuthKit`` does, unless something else is said. A claim is named, or taken out by a

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from ..errors import ConfigurationError
 from ..sessions import Session, SessionChanges
+from ..trusted_values import Hidden, TrustedValue
 
 TOO_MANY_SESSIONS = "too_many_sessions"
 """Why ``TokenStore.create`` ends a session."""
@@ -210,12 +211,12 @@ class User(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewUser:
+class NewUser(TrustedValue):
     """An account to be made; the e-mail address is normalised, the password hashed."""
 
     email: str
     display_name: str
-    password_hash: str = field(repr=False)
+    password_hash: Hidden[str] = field(repr=False)
     role: str = "user"
 
 

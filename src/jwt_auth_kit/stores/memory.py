@@ -12,6 +12,7 @@ from itertools import islice
 
 from ..errors import EmailTaken
 from ..sessions import Session, SessionChanges
+from ..trusted_values import Hidden, TrustedValue
 from .base import (
     MAX_LISTED,
     TOO_MANY_SESSIONS,
@@ -205,7 +206,7 @@ class MemoryTokenStore:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MemoryUser:
+class MemoryUser(TrustedValue):
     """An account in memory."""
 
     id: str
@@ -213,7 +214,7 @@ class MemoryUser:
     display_name: str
     role: str = "user"
     is_active: bool = True
-    password_hash: str | None = field(default=None, repr=False)
+    password_hash: Hidden[str | None] = field(default=None, repr=False)
 
 
 class MemoryUserStore:

@@ -1,0 +1,56 @@
+"""What is checked before an application serves: at its start, or with the first request."""
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
+
+from .signatures import check_signatures
+
+_STATE = "jwt_auth_kit_entrance"
+
+Passing = Coroutine[Any, Any, None]
+
+
+def watch_entrance(app: FastAPI) -> None:
+    """Check *app* now, at its start, and with its first request, when all routes are there.
+
+    Raises:
+        ConfigurationError: a route of it would let callers choose who they are.
+    """
+    check_signatures(app)
+    entrance: Entrance | None = getattr(app.state, _STATE, None)
+    if entrance is None:
+        entrance = Entrance(app, app.router.middleware_stack)
+        setattr(app.state, _STATE, entrance)
+        app.router.middleware_stack = entrance
+        app.router.lifespan_context = _checked(app, app.router.lifespan_context)
+    entrance.is_checked = False
+
+
+class Entrance:
+    """Stands between the middleware of an application and its router."""
+
+    def __init__(self, app: FastAPI, router: Callable[[Scope, Receive, Send], Passing]) -> None:
+        self._app = app
+        self._router = router
+        self.is_checked = False
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Passing:
+        """Pass a request on; it is no coroutine itself, since that would cost each one."""
+        if not self.is_checked and scope["type"] != "lifespan":
+            check_signatures(self._app)
+            self.is_checked = True
+        return self._router(scope, receive, send)
+
+
+def _checked(app: FastAPI, lifespan: Any) -> Any:
+    @asynccontextmanager
+    async def check_and_run(running: Any) -> AsyncIterator[Any]:
+        check_signatures(app)
+        async with lifespan(running) as state:
+            yield state
+
+    return check_and_run
