@@ -17,7 +17,7 @@ LAYERS = [
     | {"stores.failures"},
     {"trusted_values"},
     {"settings", "passwords", "sessions", "events", "bodies"},
-    {"password_policy", "stores.base", "attempt_logs", "peers"},
+    {"password_policy", "stores.base", "stores.engines", "attempt_logs", "peers"},
     {"keys", "throttle", "revocations", "stores.memory", "stores.sqlalchemy", "stores.redis"},
     {"key_ring", "jws", "clients", "cross_site"},
     {"key_sources", "tokens", "current_user", "remote_keys"},
@@ -53,7 +53,7 @@ WRAPPERS = {
     "limits": {"attempt_logs"},
     "httpx": {"remote_keys"},
     "email_validator": {"emails"},
-    "sqlalchemy": {"stores.sqlalchemy"},
+    "sqlalchemy": {"stores.engines", "stores.sqlalchemy"},
     "redis": {"stores.redis"},
     "pytest": {"testing", "testing.token_stores", "testing.user_stores"},
 }

@@ -1,19 +1,15 @@
 """The database: its engine, its tables, and what a route needs to use it."""
 
 from collections.abc import AsyncIterator
-from contextlib import suppress
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, Path, Request
 from pydantic import Field
-from sqlalchemy import event, text
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import DeclarativeBase
 
-from jwt_auth_kit.stores.sqlalchemy import create_schema
-
-SQLITE_PRAGMAS = ("busy_timeout = 10000", "foreign_keys = ON")
+from jwt_auth_kit.stores.sqlalchemy import create_schema, prepare_engine
 
 TAKE_TURNS = {
     "sqlite": "BEGIN IMMEDIATE",
@@ -27,35 +23,15 @@ class Base(DeclarativeBase):
 
 def create_engine(url: str) -> AsyncEngine:
     """Make an engine that logs no values; on SQLite writers wait instead of failing."""
-    engine = create_async_engine(url, pool_pre_ping=True, hide_parameters=True)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine.sync_engine, "connect", set_pragmas)
-    return engine
-
-
-def set_pragmas(connection: Any, _: object) -> None:
-    """Set up a new connection to SQLite."""
-    cursor = connection.cursor()
-    for pragma in SQLITE_PRAGMAS:
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+    return prepare_engine(url, pool_pre_ping=True, hide_parameters=True)
 
 
 async def create_tables(engine: AsyncEngine) -> None:
     """Create the tables that are missing; workers that start at once take turns."""
-    if engine.dialect.name == "sqlite":
-        await let_readers_never_wait(engine)
     await create_schema(engine)
     async with engine.begin() as connection:
         await connection.execute(text(TAKE_TURNS[engine.dialect.name]))
         await connection.run_sync(Base.metadata.create_all)
-
-
-async def let_readers_never_wait(engine: AsyncEngine) -> None:
-    """Switch the file to a write-ahead log, once and for good."""
-    async with engine.connect() as connection:
-        with suppress(OperationalError):  # another worker is just doing it
-            await connection.execute(text("PRAGMA journal_mode = WAL"))
 
 
 async def open_session(request: Request) -> AsyncIterator[AsyncSession]:

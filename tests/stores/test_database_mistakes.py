@@ -177,11 +177,11 @@ class TestASynchronousEngine:
     ) -> None:
         engine = create_engine("sqlite://")
 
-        with pytest.raises(ConfigurationError, match="create_async_engine"):
+        with pytest.raises(ConfigurationError, match="prepare_engine"):
             store(engine)  # type: ignore[arg-type]  # the mistake
 
     async def test_it_is_refused_by_create_schema(self) -> None:
-        with pytest.raises(ConfigurationError, match="create_async_engine"):
+        with pytest.raises(ConfigurationError, match="prepare_engine"):
             await create_schema(create_engine("sqlite://"))  # type: ignore[arg-type]  # the mistake
 
 

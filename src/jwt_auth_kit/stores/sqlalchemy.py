@@ -64,6 +64,8 @@ from .base import (
     StoredSession,
 )
 from .base import User as UserProtocol
+from .engines import check_engine
+from .engines import prepare_engine as prepare_engine  # noqa: PLC0414  found here by users
 from .failures import describe, is_of_another_loop
 
 logger = logging.getLogger("jwt_auth_kit")
@@ -177,7 +179,7 @@ async def create_schema(engine: AsyncEngine, *, users: bool = True) -> None:
         engine: the database.
         users: create ``users`` too; False where accounts live in a table of your own.
     """
-    _check_engine(engine)
+    check_engine(engine)
     async with _transaction(engine) as connection:
         if connection.dialect.name == "postgresql":  # IF NOT EXISTS races with itself there
             await connection.execute(select(func.pg_advisory_xact_lock(SCHEMA_LOCK)))
@@ -197,7 +199,7 @@ class SQLAlchemyTokenStore:
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
-        _check_engine(engine)
+        check_engine(engine)
         if engine.dialect.name not in _UPSERTS:
             raise ConfigurationError(
                 f"SQLAlchemyTokenStore runs on {' and '.join(_UPSERTS)}, "
@@ -362,7 +364,7 @@ class SQLAlchemyUserStore:
     """
 
     def __init__(self, engine: AsyncEngine, model: type[Any] = User) -> None:
-        _check_engine(engine)
+        check_engine(engine)
         self._engine = engine
         self._model = model
         self._id: InstrumentedAttribute[Any] = model.id
@@ -449,15 +451,6 @@ class SQLAlchemyUserStore:
         if isinstance(value, int) and not -self._id_limit <= value < self._id_limit:
             return false()
         return cast("ColumnElement[bool]", self._id == value)
-
-
-def _check_engine(engine: object) -> None:
-    if not isinstance(engine, AsyncEngine):
-        raise ConfigurationError(
-            f"The stores need an AsyncEngine, not {type(engine).__name__}. Make it with "
-            'create_async_engine("sqlite+aiosqlite:///app.db"), or with '
-            '"postgresql+asyncpg://..." for PostgreSQL.'
-        )
 
 
 class _Translation:
