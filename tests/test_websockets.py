@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
+import anyio
 import httpx
 import pytest
 from fastapi import Depends, FastAPI, WebSocket
@@ -79,15 +80,23 @@ def serve(kit: AuthKit | None = None, *transports: Transport) -> Iterator[TestCl
         yield client
 
 
+PATIENCE = 30  # seconds
+
+
 def open_socket(client: TestClient, path: str = "/live", **options: Any) -> Any:
     return client.websocket_connect(f"wss://testserver{path}", **options)
 
 
 def closing(socket: Any) -> tuple[int, str]:
     """Wait until the server closes, and return how it did."""
-    with pytest.raises(WebSocketDisconnect) as closed:
-        socket.receive_text()
-    return closed.value.code, closed.value.reason
+
+    async def receive() -> Any:
+        with anyio.fail_after(PATIENCE):  # the client of Starlette would wait for ever
+            return await socket._send_rx.receive()
+
+    message = socket.portal.call(receive)
+    assert message["type"] == "websocket.close"
+    return message["code"], message["reason"]
 
 
 class TestHandshake:

@@ -14,7 +14,6 @@ from xml.etree import ElementTree
 
 from mutations import BadMutant, Mutant
 
-TIME_LIMIT = 600.0  # seconds, for the tests of one row
 LEFT_OUT = shutil.ignore_patterns(
     ".git", ".venv*", "__pycache__", ".*_cache", ".hypothesis", ".next", "node_modules"
 )
@@ -84,7 +83,7 @@ class Copy:
         finally:
             _write(path, before)
 
-    def run(self, tests: Sequence[str], *options: str) -> Run:
+    def run(self, tests: Sequence[str], *options: str, time_limit: float | None = None) -> Run:
         """Run *tests*, which may start servers: they import the copy, too.
 
         Raises:
@@ -97,11 +96,11 @@ class Copy:
             target=run_pytest, args=(self._root, self.source, self._output, arguments)
         )
         process.start()
-        process.join(TIME_LIMIT)
+        process.join(time_limit)
         if process.is_alive() and process.pid is not None:
             os.killpg(process.pid, signal.SIGKILL)
             process.join()
-            raise BadMutant(f"no end after {TIME_LIMIT:.0f} s")
+            raise BadMutant(f"no end after {time_limit} s")
         return read_run(self._junit, self._output)
 
 

@@ -25,6 +25,7 @@ from copies import Copy
 from mutations import BadMutant, Mutant, read_equivalents, read_mutants
 
 AT_ONCE = 2
+TIME_LIMIT = 300.0  # seconds, for the tests of one mutant
 SLOW_FILES = frozenset(
     {
         "test_better_auth.py",
@@ -126,7 +127,7 @@ class Runner:
         # The changed module is loaded as a plugin of pytest first: if it cannot be imported,
         # there is no test that could take that for the failure it waits for.
         with self._copy() as copy, copy.mutated(mutant) as module:
-            run = copy.run(tests, "-x", "-p", module)
+            run = copy.run(tests, "-x", "-p", module, time_limit=TIME_LIMIT)
         if not (run.passed or run.failed or run.other):
             return "error", f"it cannot be imported: {run.last_line}"
         for name, message in run.failed.items():
