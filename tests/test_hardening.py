@@ -429,8 +429,15 @@ class TestPasswords:
             ("correct horse battery", "Correct Horse Battery"),
             (LONG[:72] + "x", LONG[:72] + "y"),
             (LONG[:72] + "x", LONG[:72]),
+            ("correct horse\0 battery", "correct horse\0 staple"),
+            ("correct horse\0 battery", "correct horse"),
+            ("a \ufb01ne horse battery", "a fine horse battery"),
+            ("correct horse battery 2\u00b2", "correct horse battery 22"),
         ],
-        ids=["trimmed", "spaces added", "other case", "73rd byte differs", "72 bytes only"],
+        ids=[
+            *("trimmed", "spaces added", "other case", "73rd byte differs", "72 bytes only"),
+            *("differs behind a NUL", "cut at a NUL", "a ligature", "a superscript"),
+        ],
     )
     def test_a_password_is_taken_as_it_is(self, password: str, other: str) -> None:
         with serve() as client:

@@ -334,7 +334,11 @@ def test_a_body_that_is_no_json_is_415_and_not_repeated(media_type: str) -> None
         assert "SENTINEL" not in answer.text
 
 
-@pytest.mark.parametrize("password", ["7 chars", "x" * 129])
+@pytest.mark.parametrize(
+    "password",
+    ["7 chars", "x" * 129, "".join(chr(0x1F400 + 37 * n % 129) for n in range(129))],
+    ids=["7", "129 equal ones", "129 different ones"],
+)
 def test_a_password_outside_8_to_128_characters_is_422(password: str) -> None:
     with serve() as client:
         answer = client.post("/auth/register", json={"email": EMAIL, "password": password})
