@@ -23,23 +23,24 @@ LAYERS = [
     {"key_sources", "tokens", "current_user", "remote_keys"},
     {"session_manager", "key_commands", "verifier", "inspection"},
     {"kit", "transports"},
-    {"openapi", "oauth_form", "hosts", "routing"},
+    {"openapi", "oauth_form", "hosts", "routing", "overrides"},
     {"signatures"},
     {"entrance"},
     {"installation", "inspect_command", "account_commands"},
     {"dependencies", "checks"},
     {"protection", "websockets"},
     {"router", "jwks"},
-    {"__init__", "__main__", "testing.token_stores", "testing.user_stores", "testing.routes"},
+    {"__init__", "__main__", "testing.token_stores", "testing.user_stores", "testing.routes"}
+    | {"testing.users"},
     {"testing"},
 ]
 """From the bottom up. A module imports from the rows below its own, and from no other."""
 
 HTTP = {
     *("errors", "clients", "cross_site", "transports", "openapi", "oauth_form"),
-    *("peers", "routing", "signatures", "entrance", "installation", "dependencies"),
+    *("peers", "routing", "overrides", "signatures", "entrance", "installation", "dependencies"),
     *("protection", "checks", "websockets", "router", "jwks", "__main__"),
-    "testing.routes",
+    *("testing.routes", "testing.users"),
 }
 """What knows that there is a web."""
 

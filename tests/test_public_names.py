@@ -92,6 +92,7 @@ PUBLIC_NAMES = [
     "require_owner",
     "require_recent_login",
     "require_role",
+    "require_scopes",
     "require_session",
     "require_user",
 ]

@@ -14,6 +14,7 @@ from .dependencies import (
     require_owner,
     require_recent_login,
     require_role,
+    require_scopes,
     require_session,
     require_user,
 )
@@ -153,6 +154,7 @@ __all__ = [
     "require_owner",
     "require_recent_login",
     "require_role",
+    "require_scopes",
     "require_session",
     "require_user",
 ]

@@ -7,6 +7,8 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
+from .overrides import check_overrides
+from .routing import list_applications
 from .signatures import check_signatures
 
 _STATE = "jwt_auth_kit_entrance"
@@ -21,13 +23,17 @@ def watch_entrance(app: FastAPI) -> None:
         ConfigurationError: a route of it would let callers choose who they are.
     """
     check_signatures(app)
+    _open_entrance(app).is_checked = False
+
+
+def _open_entrance(app: FastAPI) -> "Entrance":
     entrance: Entrance | None = getattr(app.state, _STATE, None)
     if entrance is None:
         entrance = Entrance(app, app.router.middleware_stack)
         setattr(app.state, _STATE, entrance)
         app.router.middleware_stack = entrance
         app.router.lifespan_context = _checked(app, app.router.lifespan_context)
-    entrance.is_checked = False
+    return entrance
 
 
 class Entrance:
@@ -41,9 +47,16 @@ class Entrance:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Passing:
         """Pass a request on; it is no coroutine itself, since that would cost each one."""
         if not self.is_checked and scope["type"] != "lifespan":
-            check_signatures(self._app)
-            self.is_checked = True
+            self._check()
+        if self._app.dependency_overrides:
+            check_overrides(self._app)
         return self._router(scope, receive, send)
+
+    def _check(self) -> None:
+        check_signatures(self._app)
+        for app in list_applications(self._app):  # what is mounted has overrides of its own
+            _open_entrance(app)
+        self.is_checked = True
 
 
 def _checked(app: FastAPI, lifespan: Any) -> Any:

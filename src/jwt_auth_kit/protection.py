@@ -16,6 +16,7 @@ from .entrance import watch_entrance
 from .errors import AuthError, ConfigurationError
 from .installation import ensure_installed, get_installation
 from .openapi import OPTIONAL, SCHEME_NAME, complete_openapi
+from .overrides import check_overrides
 from .routing import FlatRoute, list_routes
 
 EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
@@ -150,6 +151,7 @@ class Protection:
         if get_current_user not in self._app.dependency_overrides:
             await get_current_user(connection, SecurityScopes())
             return
+        check_overrides(self._app)
         # Only FastAPI knows how to call an override, which may have dependencies of its own.
         scope = {**connection.scope, "type": "http", "method": "GET"}
         scope.pop("starlette.exception_handlers", None)

@@ -1,4 +1,4 @@
-"""Contracts that every store must pass, for the tests of stores of your own. Needs pytest.
+"""Helpers for tests of your own: contracts of stores, and users who are signed in. Needs pytest.
 
 A subclass with a ``store`` fixture is all it takes::
 
@@ -17,5 +17,6 @@ pytest.register_assert_rewrite(f"{__name__}.token_stores", f"{__name__}.user_sto
 
 from .token_stores import TokenStoreContract  # noqa: E402
 from .user_stores import UserStoreContract  # noqa: E402
+from .users import signed_in_as  # noqa: E402
 
-__all__ = ["TokenStoreContract", "UserStoreContract"]
+__all__ = ["TokenStoreContract", "UserStoreContract", "signed_in_as"]
