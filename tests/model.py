@@ -4,6 +4,9 @@ Time is counted in ticks of half a reuse window: a message takes up to one tick 
 round trip fits into the window. The rule only compares generations, so their order is kept and
 their numbers are not, and ages end at "later than the window". States repeat then, and the search
 ends although runs do not: what it finds holds for runs of any length.
+
+In a FailingStore the search also takes every way for the store to lose its last writes. There the
+generations that were handed out and lost keep their numbers, since the store makes them again.
 """
 
 from collections import deque
@@ -33,12 +36,14 @@ class Answer(NamedTuple):
 class Rule(Protocol):
     """A rotation policy over a row of its own; ``None`` as the row means the session ended."""
 
-    start: Any
+    @property
+    def start(self) -> Any: ...
 
     def refresh(self, row: Any, gen: int) -> Answer: ...
     def sight(self, row: Any, gen: int) -> Any: ...
     def wait(self, row: Any) -> Any: ...
     def gens(self, row: Any) -> tuple[int, ...]: ...
+    def newest(self, row: Any) -> int: ...
     def rename(self, row: Any, names: Mapping[int, int]) -> Any: ...
 
 
@@ -49,6 +54,7 @@ class Row(NamedTuple):
     parent: int
     confirmed: bool
     age: int
+    known: int | None = None
 
 
 class OurRule:
@@ -71,10 +77,24 @@ class OurRule:
         return row._replace(age=min(row.age + 1, LATE))
 
     def gens(self, row: Row) -> tuple[int, ...]:
-        return (row.parent, row.gen)
+        return (row.parent, row.gen, *(() if row.known is None else (row.known,)))
+
+    def newest(self, row: Row) -> int:
+        return row.gen
 
     def rename(self, row: Row, names: Mapping[int, int]) -> Row:
-        return row._replace(gen=names[row.gen], parent=names[row.parent])
+        known = None if row.known is None else names[row.known]
+        return row._replace(gen=names[row.gen], parent=names[row.parent], known=known)
+
+
+class BlindRule(OurRule):
+    """Takes what was lost in a failover for orphans: it does not know what it never saw."""
+
+    def refresh(self, row: Row, gen: int) -> Answer:
+        answer = super().refresh(row, gen)
+        if answer.gen is None or answer.row.known is None:
+            return answer
+        return answer._replace(row=answer.row._replace(known=None))
 
 
 class StrictRule:
@@ -93,6 +113,9 @@ class StrictRule:
 
     def gens(self, row: int) -> tuple[int, ...]:
         return (row,)
+
+    def newest(self, row: int) -> int:
+        return row
 
     def rename(self, row: int, names: Mapping[int, int]) -> int:
         return names[row]
@@ -127,8 +150,87 @@ class GraceForkRule:
     def gens(self, row: Any) -> tuple[int, ...]:
         return tuple(gen for gen, _ in row)
 
+    def newest(self, row: Any) -> int:
+        return self.gens(row)[-1]
+
     def rename(self, row: Any, names: Mapping[int, int]) -> Any:
         return tuple((names[gen], age) for gen, age in row)
+
+
+class Copies(NamedTuple):
+    """A row, and the older copy of it that a failover would go back to."""
+
+    row: Any
+    kept: Any
+    behind: int
+    """For how many ticks writes have been lost."""
+    failovers: int
+    """How many may still come."""
+
+
+@dataclass(frozen=True)
+class FailingStore:
+    """A rule over a store that loses its last writes and goes on: what a failover does.
+
+    The store is away for a while then, so that no request is under way when it comes back. An
+    *instant* failover has no such pause; what it loses begins with a new generation.
+    """
+
+    rule: Rule
+    failovers: int = 1
+    longest: int = 4
+    """For how many ticks writes may be lost before a failover."""
+    instant: bool = False
+
+    def __str__(self) -> str:
+        kind = "instant failover" if self.instant else "failover"
+        return f"{type(self.rule).__name__} with {self.failovers} {kind} after {self.longest} ticks"
+
+    @property
+    def start(self) -> Copies:
+        return Copies(self.rule.start, None, 0, self.failovers)
+
+    def refresh(self, row: Copies, gen: int) -> Answer:
+        answer = self.rule.refresh(row.row, gen)
+        return (
+            answer._replace(row=row._replace(row=answer.row)) if answer.row is not None else answer
+        )
+
+    def sight(self, row: Copies, gen: int) -> Copies | None:
+        seen = self.rule.sight(row.row, gen)
+        return None if seen is None else row._replace(row=seen)
+
+    def wait(self, row: Copies) -> Copies:
+        older = row._replace(row=self.rule.wait(row.row))
+        if row.kept is None:
+            return older
+        if row.behind == self.longest:  # the copy has caught up
+            return older._replace(kept=None, behind=0)
+        return older._replace(kept=self.rule.wait(row.kept), behind=row.behind + 1)
+
+    def gens(self, row: Copies) -> tuple[int, ...]:
+        return tuple(gen for copy in _copies(row) for gen in self.rule.gens(copy))
+
+    def newest(self, row: Copies) -> int:
+        return min(self.rule.newest(copy) for copy in _copies(row))
+
+    def rename(self, row: Copies, names: Mapping[int, int]) -> Copies:
+        kept = None if row.kept is None else self.rule.rename(row.kept, names)
+        return row._replace(row=self.rule.rename(row.row, names), kept=kept)
+
+    def lose(self, row: Copies) -> Copies | None:
+        """Lose the writes from here on; None where that cannot be, or has begun before."""
+        return row._replace(kept=row.row) if row.kept is None and row.failovers else None
+
+    def fail_over(self, row: Copies) -> Copies | None:
+        """Go back to the copy; None where there is no other."""
+        if row.kept is None or row.kept == row.row:
+            return None
+        return Copies(row.kept, None, 0, row.failovers - 1)
+
+
+def _copies(row: Copies) -> list[Any]:
+    return [copy for copy in (row.row, row.kept) if copy is not None]
 
 
 class Message(NamedTuple):
@@ -170,7 +272,13 @@ class Found(NamedTuple):
 def search_honest(rule: Rule, run: HonestRun, *, limit: int | None = None) -> Found:
     """Search for runs in which an honest client is refused."""
     start = World(rule.start, jar=0, access=0, messages=())
-    return _search(start, lambda world: _honest_steps(rule, run, world), _honest_names(rule), limit)
+
+    def steps(world: World) -> Iterator[tuple[str, World | None]]:
+        yield from _honest_steps(rule, run, world)
+        if isinstance(rule, FailingStore):
+            yield from _failures(rule, run, world)
+
+    return _search(start, steps, _honest_names(rule), limit)
 
 
 def _honest_steps(rule: Rule, run: HonestRun, world: World) -> Iterator[tuple[str, World | None]]:
@@ -188,6 +296,19 @@ def _honest_steps(rule: Rule, run: HonestRun, world: World) -> Iterator[tuple[st
     if all(message.age < _slowest(run, message) for message in world.messages):
         older = tuple(m._replace(age=m.age + 1) for m in world.messages)
         yield "tick", world._replace(row=rule.wait(world.row), messages=tuple(sorted(older)))
+
+
+def _failures(rule: FailingStore, run: HonestRun, world: World) -> Iterator[tuple[str, World]]:
+    lossy, back = rule.lose(world.row), rule.fail_over(world.row)
+    is_quiet = all(message.kind == "sight" for message in world.messages)
+    if lossy is not None and not rule.instant:
+        yield "writes are lost", world._replace(row=lossy)
+    if lossy is not None and rule.instant:
+        for name, after in _honest_steps(rule, run, world._replace(row=lossy)):
+            if after is not None and after.row.row.gen != world.row.row.gen:
+                yield f"{name}, the write is lost", after
+    if back is not None and (is_quiet or rule.instant):
+        yield "failover", world._replace(row=back)
 
 
 def _delivered(rule: Rule, world: World, message: Message) -> World | None:
@@ -233,9 +354,15 @@ def _honest_names(rule: Rule) -> Callable[[World], World]:
 
 
 def _names(rule: Rule, row: Any, held: Iterable[int]) -> dict[int, int]:
-    """Number the generations anew from the newest one down, keeping their order."""
-    ordered = sorted({*rule.gens(row), *held})
-    return {gen: place - len(ordered) + 1 for place, gen in enumerate(ordered)}
+    """Number the generations anew from the newest one of the row down, keeping their order.
+
+    Those that the row does not know keep their distance: the store will make them again.
+    """
+    newest = rule.newest(row)
+    known = {*rule.gens(row), *held}
+    ordered = sorted(gen for gen in known if gen <= newest)
+    names = {gen: place - len(ordered) + 1 for place, gen in enumerate(ordered)}
+    return {**names, **{gen: gen - newest for gen in known if gen > newest}}
 
 
 class Theft(NamedTuple):
@@ -255,12 +382,15 @@ def search_theft(rule: Rule, *, turns: int, limit: int | None = None) -> Found:
     """Search for runs in which thief and victim refresh in turn, *turns* times, unnoticed.
 
     Either may use an access token, keep it unused for ever, refresh often or never, and the
-    victim may lose answers.
+    victim may lose answers. After a failover the turns are counted anew.
     """
-    found = [
-        _search(start, lambda theft: _theft_steps(rule, turns, theft), _theft_names(rule), limit)
-        for start in _thefts(rule)
-    ]
+
+    def steps(theft: Theft) -> Iterator[tuple[str, Theft | None]]:
+        yield from _theft_steps(rule, turns, theft)
+        if isinstance(rule, FailingStore):
+            yield from _failures_beside(rule, theft)
+
+    found = [_search(start, steps, _theft_names(rule), limit) for start in _thefts(rule)]
     example = next((f.example for f in found if f.bad), ())
     return Found(sum(f.states for f in found), sum(f.bad for f in found), example)
 
@@ -282,6 +412,14 @@ def _theft_steps(rule: Rule, turns: int, theft: Theft) -> Iterator[tuple[str, Th
         for before in (theft, late) if party == theft.last else (late,):
             for name, after in moves(rule, before):
                 yield name, None if after.turns >= turns else after._replace(last=party)
+
+
+def _failures_beside(rule: FailingStore, theft: Theft) -> Iterator[tuple[str, Theft]]:
+    lossy, back = rule.lose(theft.row), rule.fail_over(theft.row)
+    if lossy is not None:
+        yield "writes are lost", theft._replace(row=lossy)
+    if back is not None:
+        yield "failover", theft._replace(row=back, turns=0)
 
 
 def _victim_moves(rule: Rule, theft: Theft) -> Iterator[tuple[str, Theft]]:
@@ -319,7 +457,7 @@ def _long_after(rule: Rule, row: Any) -> Any:
 
 def _theft_names(rule: Rule) -> Callable[[Theft], Theft]:
     def named(theft: Theft) -> Theft:
-        held = _worth_holding(rule.gens(theft.row), theft.thief)
+        held = _worth_holding(rule, theft.row, theft.thief)
         names = _names(rule, theft.row, (theft.victim, theft.victim_access, *held))
         return theft._replace(
             row=rule.rename(theft.row, names),
@@ -331,9 +469,13 @@ def _theft_names(rule: Rule) -> Callable[[Theft], Theft]:
     return named
 
 
-def _worth_holding(known: tuple[int, ...], held: tuple[int, ...]) -> tuple[int, ...]:
+def _worth_holding(rule: Rule, row: Any, held: tuple[int, ...]) -> tuple[int, ...]:
     """Of several generations between the same two the row knows, one stands for all."""
-    by_place = {(sum(k < gen for k in known), gen in known): gen for gen in held}
+    known, newest = set(rule.gens(row)), rule.newest(row)
+    by_place = {
+        (sum(k < gen for k in known), gen if gen in known or gen > newest else None): gen
+        for gen in held
+    }
     return tuple(sorted(by_place.values()))
 
 
@@ -371,12 +513,16 @@ def _path(came_from: dict[Any, tuple[Any, str] | None], state: Any) -> list[str]
     return names[::-1]
 
 
+FIRST = 1000
+"""Added to a number of the model to make a generation, which is never below 1."""
+
+
 @cache
 def _decide(row: Row, gen: int) -> tuple[Outcome, Row]:
     session = _session(row)
     decision = decide(
         session,
-        gen,
+        FIRST + gen,
         NOON,
         sessions_from=0,
         window=WINDOW * TICK,
@@ -388,7 +534,7 @@ def _decide(row: Row, gen: int) -> tuple[Outcome, Row]:
 @cache
 def _confirm(row: Row, gen: int) -> tuple[Outcome, Row]:
     session = _session(row)
-    return _result(session, confirm(session, gen, NOON, sessions_from=0))
+    return _result(session, confirm(session, FIRST + gen, NOON, sessions_from=0))
 
 
 def _session(row: Row) -> Session:
@@ -397,9 +543,10 @@ def _session(row: Row) -> Session:
     )
     return replace(
         session,
-        gen=row.gen,
-        parent=row.parent,
+        gen=FIRST + row.gen,
+        parent=FIRST + row.parent,
         confirmed=row.confirmed,
+        known_gen=0 if row.known is None else FIRST + row.known,
         window_from=NOON - row.age * TICK,
     )
 
@@ -407,4 +554,7 @@ def _session(row: Row) -> Session:
 def _result(session: Session, decision: Decision) -> tuple[Outcome, Row]:
     after = session.changed(decision.changes or {})
     age = (NOON - after.window_from) // TICK
-    return decision.outcome, Row(after.gen, after.parent, after.confirmed, age)
+    known = after.known_gen - FIRST if after.known_gen >= after.parent else None
+    return decision.outcome, Row(
+        after.gen - FIRST, after.parent - FIRST, after.confirmed, age, known
+    )

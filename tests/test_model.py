@@ -3,6 +3,8 @@
 import pytest
 
 from model import (
+    BlindRule,
+    FailingStore,
     Found,
     GraceForkRule,
     HonestRun,
@@ -51,3 +53,42 @@ def test_the_model_refuses_a_grace_period_that_forks() -> None:
 
     assert found.bad > 0
     assert "lose answer" in found.example
+
+
+FAILOVERS = {
+    "two-tabs": (FailingStore(OurRule()), HonestRun()),
+    "three-tabs": (FailingStore(OurRule(), longest=3), HonestRun(tabs=3)),
+    "late-sights": (FailingStore(OurRule()), HonestRun(slowest_sight=4)),
+    "instant": (FailingStore(OurRule(), longest=2, instant=True), HonestRun()),
+    "instant-three-tabs": (FailingStore(OurRule(), longest=2, instant=True), HonestRun(tabs=3)),
+}
+
+
+@pytest.mark.parametrize(("store", "run"), FAILOVERS.values(), ids=FAILOVERS)
+def test_no_run_of_honest_tabs_is_refused_after_a_failover(
+    store: FailingStore, run: HonestRun
+) -> None:
+    found = search_honest(store, run)
+
+    assert found.states > 5000
+    assert (found.bad, found.example) == (0, ())
+
+
+@pytest.mark.parametrize("is_instant", [False, True], ids=["after-a-pause", "instant"])
+def test_the_model_refuses_a_rule_that_takes_lost_generations_for_orphans(is_instant: bool) -> None:
+    longest = 2 if is_instant else 4
+    store = FailingStore(BlindRule(), longest=longest, instant=is_instant)
+
+    found = search_honest(store, HonestRun())
+
+    assert found.bad > 0
+    assert "failover" in found.example
+
+
+def test_each_lost_generation_gives_a_thief_one_more_round_at_most() -> None:
+    two_lost = FailingStore(OurRule(), longest=6)
+    one_lost = FailingStore(OurRule(), longest=3)
+
+    assert search_theft(one_lost, turns=6).bad == 0
+    assert search_theft(two_lost, turns=8).bad == 0
+    assert search_theft(two_lost, turns=6).bad > 0

@@ -244,17 +244,21 @@ class TestOlderGenerations:
 class TestANewerGeneration:
     @pytest.mark.parametrize("gen", [6, 7, 2**40])
     @pytest.mark.parametrize("late", [timedelta(0), WINDOW, WINDOW + TICK])
-    def test_a_write_the_store_lost_is_made_up_for(self, gen: int, late: timedelta) -> None:
+    @pytest.mark.parametrize(("is_confirmed", "parent"), [(True, 5), (False, 4)])
+    def test_a_write_the_store_lost_is_made_up_for(
+        self, is_confirmed: bool, parent: int, gen: int, late: timedelta
+    ) -> None:
         now = NOW + late
 
-        decision = decided(session(), gen, now)
+        decision = decided(session(confirmed=is_confirmed), gen, now)
 
         assert decision == Decision(
             Outcome.ADOPT,
             {
                 "gen": gen,
-                "parent": 5,
+                "parent": parent,
                 "confirmed": True,
+                "known_gen": 5,
                 "window_from": now,
                 "idle_expires_at": now + IDLE,
                 "last_seen_at": now,
@@ -265,6 +269,47 @@ class TestANewerGeneration:
         adopted = after(session(), 9, NOW)
 
         assert decided(adopted, 9, NOW) == Decision(Outcome.KEEP)
+
+    @pytest.mark.parametrize("gen", [5, 6, 7, 8])
+    @pytest.mark.parametrize("is_confirmed", [True, False])
+    def test_an_access_token_of_what_was_lost_is_no_orphan(
+        self, gen: int, is_confirmed: bool
+    ) -> None:
+        adopted = after(session(confirmed=is_confirmed), 9, NOW)
+
+        assert confirmed(adopted, gen) == Decision(Outcome.KEEP)
+
+    @pytest.mark.parametrize("gen", [5, 6, 7, 8])
+    def test_a_refresh_token_of_what_was_lost_is_treated_as_the_parent(self, gen: int) -> None:
+        adopted = after(session(confirmed=True), 9, NOW)
+
+        assert decided(adopted, gen, NOW + WINDOW) == Decision(Outcome.REPLAY)
+        assert decided(adopted, gen, NOW + WINDOW + TICK) == Decision(Outcome.REUSE)
+
+    def test_where_a_renewal_may_have_been_lost_the_parent_of_before_stays_one(self) -> None:
+        adopted = after(session(gen=7, parent=4, confirmed=False), 9, NOW)
+
+        assert decided(adopted, 4, NOW + WINDOW) == Decision(Outcome.REPLAY)
+        assert decided(adopted, 4, NOW + WINDOW + TICK) == Decision(Outcome.REUSE)
+
+    @pytest.mark.parametrize("gen", [5, 6])
+    def test_an_orphan_that_the_store_knew_stays_one(self, gen: int) -> None:
+        adopted = after(session(gen=7, parent=4, confirmed=False), 9, NOW)
+
+        assert confirmed(adopted, gen) == Decision(Outcome.REUSE)
+        assert decided(adopted, gen) == Decision(Outcome.REUSE)
+
+    @pytest.mark.parametrize("gen", [5, 6, 7, 8, 9])
+    def test_a_rotation_makes_everything_before_it_known_again(self, gen: int) -> None:
+        adopted = after(session(), 9, NOW)
+        rotated = after(adopted, 9, NOW + WINDOW + TICK)
+        renewed = after(rotated, 9, NOW + 3 * WINDOW)
+
+        assert (renewed.gen, renewed.parent) == (11, 9)
+        assert decided(rotated, gen, NOW + 2 * WINDOW).outcome is (
+            Outcome.REPLAY if gen == 9 else Outcome.REUSE
+        )
+        assert confirmed(renewed, 10) == Decision(Outcome.REUSE)
 
 
 class TestTheEnds:

@@ -29,6 +29,7 @@ class SessionChanges(TypedDict, total=False):
     gen: int
     parent: int
     confirmed: bool
+    known_gen: int
     window_from: datetime
     idle_expires_at: datetime
     last_seen_at: datetime
@@ -64,6 +65,12 @@ class Session(TrustedValue):
 
     confirmed: bool = False
     """Somebody was seen to hold ``gen``."""
+
+    known_gen: int = 0
+    """The newest generation the store had when it adopted ``gen``; 0 if it never adopted one.
+
+    What lies between the two was handed out, and the writes that told how were lost.
+    """
 
     ip: str | None = None
     user_agent: str | None = None
@@ -116,6 +123,14 @@ class Session(TrustedValue):
     def is_live(self, now: datetime, *, sessions_from: int) -> bool:
         """Tell whether the session may still be used at *now*."""
         return self.revoked_at is None and now < self.ends_at and self.epoch >= sessions_from
+
+    def is_lost(self, gen: int) -> bool:
+        """Tell whether the store lost what became of generation *gen*, before it adopted ours."""
+        return max(self.parent, 1) <= self.known_gen <= gen < self.gen
+
+    def is_orphan(self, gen: int) -> bool:
+        """Tell whether a RENEW replaced generation *gen*, as far as the store knows."""
+        return self.parent < gen < self.gen and not self.is_lost(gen)
 
     def changed(self, changes: SessionChanges) -> Self:
         """Return the session as the store holds it once *changes* are written."""
@@ -179,7 +194,7 @@ def decide(  # noqa: PLR0911  one return for each row of the table
         return _keep(session, now) if in_window else _advance(session, now, idle_ttl)
     if presented_gen > session.gen:
         return _adopt(session, presented_gen, now, idle_ttl)
-    if presented_gen != session.parent:
+    if presented_gen != session.parent and not session.is_lost(presented_gen):
         # Spent long ago; or an orphan: it was handed out, its receiver kept silent, and a RENEW
         # replaced it. Two parties hold branches of one session, so one of them is a thief.
         return Decision(Outcome.REUSE)
@@ -194,7 +209,7 @@ def confirm(session: Session, seen_gen: int, now: datetime, *, sessions_from: in
     """Decide what the first sight of an access token of generation *seen_gen* means."""
     if not session.is_live(now, sessions_from=sessions_from):
         return Decision(Outcome.DEAD)
-    if session.parent < seen_gen < session.gen:
+    if session.is_orphan(seen_gen):
         # Whoever uses an orphan generation is not the one who asked again for a successor.
         return Decision(Outcome.REUSE)
     if seen_gen == session.gen and not session.confirmed:
@@ -239,5 +254,11 @@ def _replay(session: Session, now: datetime) -> Decision:
 
 def _adopt(session: Session, presented_gen: int, now: datetime, idle_ttl: timedelta) -> Decision:
     changes = _successor(session, now, idle_ttl)
-    adopted = SessionChanges(gen=presented_gen, parent=session.gen, confirmed=True)
+    adopted = SessionChanges(
+        gen=presented_gen,
+        # A RENEW may be what was lost. Then another tab still holds the parent of before.
+        parent=session.gen if session.confirmed else session.parent,
+        confirmed=True,
+        known_gen=session.gen,
+    )
     return Decision(Outcome.ADOPT, {**changes, **adopted})

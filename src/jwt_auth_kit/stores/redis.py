@@ -51,7 +51,7 @@ FEED_OVERLAP = timedelta(seconds=60)
 _EPOCH_ZERO = datetime(1970, 1, 1, tzinfo=UTC)
 _FIELDS = {field.name: field.type for field in fields(Session)}
 _MOMENTS = frozenset(name for name in _FIELDS if name.endswith(("_at", "_from", "_time")))
-_NUMBERS = frozenset({"epoch", "gen", "parent", "version"})
+_NUMBERS = frozenset({"epoch", "gen", "parent", "known_gen", "version"})
 
 _ANNOUNCE = """
 local function announce(feed, now, life, ...)

@@ -140,6 +140,7 @@ sessions = Table(
     Column("gen", BigInteger, nullable=False),
     Column("parent", BigInteger, nullable=False),
     Column("confirmed", Boolean, nullable=False),
+    Column("known_gen", BigInteger, nullable=False, server_default="0"),
     Column("ip", String(45)),
     Column("user_agent", String(256)),
     Column("revoked_at", UTCDateTime),

@@ -38,6 +38,7 @@ def upgrade() -> None:
         sa.Column("gen", sa.BigInteger(), nullable=False),
         sa.Column("parent", sa.BigInteger(), nullable=False),
         sa.Column("confirmed", sa.Boolean(), nullable=False),
+        sa.Column("known_gen", sa.BigInteger(), nullable=False, server_default="0"),
         sa.Column("ip", sa.String(45)),
         sa.Column("user_agent", sa.String(256)),
         sa.Column("revoked_at", MOMENT),

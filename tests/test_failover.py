@@ -1,0 +1,111 @@
+"""A Redis that loses its last writes in a failover: who notices, and who is not signed out."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+import servers
+from apps import EMAIL, PASSWORD, Clock, Events, make_kit
+from jwt_auth_kit import AuthKit, MemoryUserStore, RefreshReused, RevokedToken, SignedIn
+from jwt_auth_kit.stores.redis import RedisTokenStore
+
+LATE = 31
+"""Seconds after which the reuse window is over."""
+
+
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    with servers.redis() as server:
+        yield server.url
+
+
+class Site:
+    """A kit on a Redis that can go back to what a replica had."""
+
+    def __init__(self, client: Redis) -> None:
+        self.clock, self.events = Clock(), Events()
+        self._client = client
+        self._replica: dict[Any, Any] = {}
+        self.kit: AuthKit = make_kit(
+            users=MemoryUserStore(),
+            tokens=RedisTokenStore(client),
+            clock=self.clock,
+            on_event=self.events,
+        )
+
+    async def replicate(self) -> None:
+        self._replica = {key: await self._client.dump(key) for key in await self._client.keys("*")}
+
+    async def fail_over(self) -> None:
+        await self._client.flushall()
+        for key, value in self._replica.items():
+            await self._client.restore(key, 0, value)
+
+    async def rotate(self, signed_in: SignedIn) -> SignedIn:
+        """Refresh so late that a new generation is made."""
+        self.clock.advance(seconds=LATE)
+        return await self.kit.refresh(signed_in.tokens.refresh_token)
+
+    async def use(self, signed_in: SignedIn) -> None:
+        """Use the access token, and wait until it was noted."""
+        await self.kit.authenticate(signed_in.tokens.access_token)
+        await self.kit.aclose()
+
+
+@pytest.fixture
+async def site(redis_url: str) -> AsyncIterator[Site]:
+    client: Redis = Redis.from_url(redis_url)
+    await client.flushall()
+    yield Site(client)
+    await client.aclose()
+
+
+async def test_a_second_tab_with_tokens_that_were_lost_is_no_thief(site: Site) -> None:
+    first = await site.kit.register(EMAIL, PASSWORD)
+    await site.replicate()
+    lost = await site.rotate(first)
+    newest = await site.rotate(lost)
+    await site.fail_over()
+
+    adopted = await site.kit.refresh(newest.tokens.refresh_token)
+    await site.use(lost)  # the other tab
+    repeated = await site.kit.refresh(lost.tokens.refresh_token)
+
+    assert "session_adopted" in site.events.names
+    assert "refresh_reused" not in site.events.names
+    assert repeated.session_id == adopted.session_id
+    await site.use(adopted)
+    await site.rotate(adopted)
+
+
+async def test_what_was_spent_before_a_failover_is_still_found_out_after_it(site: Site) -> None:
+    spent = await site.kit.register(EMAIL, PASSWORD)
+    first = await site.rotate(spent)
+    await site.use(first)
+    await site.replicate()
+    newest = await site.rotate(first)
+    await site.fail_over()
+    adopted = await site.kit.refresh(newest.tokens.refresh_token)
+
+    with pytest.raises(RefreshReused):
+        await site.kit.refresh(spent.tokens.refresh_token)
+
+    assert site.events.names.count("refresh_reused") == 1
+    with pytest.raises(RevokedToken):
+        await site.use(adopted)
+
+
+async def test_an_orphan_the_store_knew_before_a_failover_stays_one(site: Site) -> None:
+    first = await site.kit.register(EMAIL, PASSWORD)
+    orphan = await site.rotate(first)
+    renewed = await site.rotate(first)
+    await site.replicate()
+    newest = await site.rotate(renewed)
+    await site.fail_over()
+    await site.kit.refresh(newest.tokens.refresh_token)
+
+    await site.use(orphan)
+
+    assert site.events.names.count("refresh_reused") == 1
