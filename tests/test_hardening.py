@@ -638,6 +638,16 @@ class TestTheAuditTrail:
         assert all(len(message.splitlines()) == 1 for message in messages)
         assert all(message.isprintable() for message in messages)
 
+    @pytest.mark.parametrize("sign", ["\x1b[2K", "\x9b2K", "\x85", "\x7f", "\t", "\xad"])
+    def test_what_a_client_calls_itself_moves_no_cursor(self, sign: str) -> None:
+        events = Events()
+        with serve(make_kit(on_event=events)) as client:
+            agent = {b"User-Agent": f"a{sign}phone".encode("latin-1")}
+            client.post("/auth/login", json={"email": EMAIL, "password": "x"}, headers=agent)
+
+        assert [event.name for event in events] == ["login_failed"]
+        assert str(events[0].user_agent).isprintable()
+
 
 def of_standard_library(module: str) -> set[tuple[str, str]]:
     """Tell which functions of *module* the library uses, and in which of its files."""

@@ -28,6 +28,7 @@ from apps import (
 from jwt_auth_kit import (
     AuthKit,
     MemoryTokenStore,
+    MemoryUserStore,
     Session,
     StoreUnavailable,
     auth_router,
@@ -226,6 +227,18 @@ def test_me_shows_the_account_as_it_is_now() -> None:
             "display_name": "ada",
             "role": "user",
         }
+
+
+def test_me_shows_the_role_of_the_account_and_not_of_the_token() -> None:
+    users = MemoryUserStore()
+    with serve(make_kit(users=users)) as client:
+        body = register(client)
+        assert client.portal is not None
+        client.portal.call(users.set_role, body["user_id"], "editor")  # past the kit
+
+        answer = client.get("/auth/me", headers=bearer(body))
+
+        assert answer.json()["role"] == "editor"
 
 
 @pytest.mark.parametrize(

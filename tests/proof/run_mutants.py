@@ -28,12 +28,9 @@ AT_ONCE = 2
 TIME_LIMIT = 300.0  # seconds, for the tests of one mutant
 SLOW_FILES = frozenset(
     {
-        "test_better_auth.py",
-        "test_cross_site.py",
-        "test_examples.py",
-        "test_fuzz.py",
-        "test_model.py",
-        "test_processes.py",
+        *("test_canary.py", "test_cross_site.py", "test_docs.py", "test_examples.py"),
+        *("test_faults.py", "test_flood.py", "test_fuzz.py", "test_login_races.py"),
+        *("test_model.py", "test_processes.py"),
     }
 )
 """Files of tests that take more than some seconds each."""
@@ -90,7 +87,10 @@ class Runner:
             for number in range(AT_ONCE):
                 self._copies.put(Copy(self._project, Path(folder, str(number))))
             with ThreadPoolExecutor(AT_ONCE) as pool:
+                started = time.monotonic()
                 self._green = set().union(*pool.map(self._find_green, self._shares(mutants)))
+                seconds = time.monotonic() - started
+                print(f"{len(self._green)} tests pass without a mutant; {seconds:.0f} s\n")
                 yield from pool.map(self._try, mutants)
 
     def _shares(self, mutants: Sequence[Mutant]) -> list[list[str]]:
@@ -133,7 +133,7 @@ class Runner:
         for name, message in run.failed.items():
             if message.startswith(BROKEN):
                 return "error", f"{name}: {message}"
-            return "killed", f"by {name}"
+            return "killed", f"by {next(test for test in tests if junit_name(test) == name)}"
         if run.other:
             return "error", f"no test failed, but {', '.join(run.other)} could not run"
         return "survived", f"all of {', '.join(tests)}"
