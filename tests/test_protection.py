@@ -1,7 +1,8 @@
 """deny_by_default(), public() and unprotected_routes()."""
 
 from collections.abc import Callable
-from functools import wraps
+from copy import copy
+from functools import partial, update_wrapper, wraps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -272,19 +273,64 @@ def test_public_stands_above_or_below_the_route(kit: AuthKit) -> None:
     assert unprotected_routes(app) == ["GET /above", "GET /below"]
 
 
-def test_a_decorator_between_keeps_a_route_public(kit: AuthKit) -> None:
+def logged(function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    async def log(*args: Any, **kwargs: Any) -> Any:
+        return await function(*args, **kwargs)
+
+    return log
+
+
+def test_a_private_function_that_wraps_a_public_one_is_private(
+    kit: AuthKit, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened = public(_copy(secret))
+    made_from_it: list[Callable[..., Any]] = [
+        logged(opened),
+        update_wrapper(partial(secret), opened),
+    ]
     app = make_app(kit)
+    for number, endpoint in enumerate(made_from_it):
+        app.get(f"/{number}")(endpoint)
+    client = TestClient(app)
 
-    def logged(function: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(function)
-        async def log(*args: Any, **kwargs: Any) -> Any:
-            return await function(*args, **kwargs)
+    assert [client.get(f"/{number}").status_code for number in range(2)] == [401, 401]
+    assert unprotected_routes(app) == []
+    assert "put @public above its other decorators" in caplog.text
 
-        return log
 
-    app.get("/open")(logged(public(_copy(secret))))
+def test_public_above_another_decorator_opens_the_route(kit: AuthKit) -> None:
+    app = make_app(kit)
+    app.get("/logged")(public(logged(_copy(secret))))
+    app.get("/partial")(public(partial(secret)))
 
-    assert TestClient(app).get("/open").json() == "secret"
+    client = TestClient(app)
+
+    assert (client.get("/logged").json(), client.get("/partial").json()) == ("secret", "secret")
+
+
+def test_a_public_method_is_public_and_a_copy_of_a_public_application_is_not(
+    kit: AuthKit, directory: Path
+) -> None:
+    class Page:
+        @public
+        async def show(self) -> str:
+            return "open"
+
+        async def hide(self) -> str:
+            return "secret"
+
+    app = make_app(kit)
+    app.get("/show")(Page().show)
+    app.get("/hide")(Page().hide)
+    files = public(StaticFiles(directory=directory))
+    app.mount("/files", files)
+    app.mount("/copy", copy(files))
+    client = TestClient(app)
+
+    assert (client.get("/show").json(), client.get("/hide").status_code) == ("open", 401)
+    assert client.get("/copy/secret.txt").status_code == 401
+    assert unprotected_routes(app) == ["GET /show", "MOUNT /files"]
 
 
 def test_a_route_of_a_router_is_public_on_its_own(kit: AuthKit) -> None:
@@ -625,6 +671,47 @@ def test_an_override_may_refuse_and_have_dependencies(
     assert client.get("/secret", headers=headers).status_code == 418
     assert client.get("/secret", headers={"X-Name": "ada"}).json() == "secret"
     assert client.get("/open").json() == "secret"
+
+
+def test_an_override_of_another_dependency_leaves_no_route_without_a_user(
+    kit: AuthKit, headers: dict[str, str]
+) -> None:
+    app = make_app(kit)
+
+    async def find_member(user: UserDep) -> str:
+        return user.id
+
+    app.get("/admin", dependencies=[Depends(require_admin)])(secret)
+    app.get("/member", dependencies=[Depends(find_member)])(secret)
+    app.dependency_overrides = {require_admin: lambda: None, find_member: lambda: "anybody"}
+    client = TestClient(app)
+
+    statuses = [client.get(path).status_code for path in ("/admin", "/member")]
+
+    assert statuses == [401, 401]
+    assert client.get("/member", headers=headers).json() == "secret"
+
+
+def test_an_override_of_the_user_that_finds_nobody_opens_nothing(kit: AuthKit) -> None:
+    app = make_app(kit)
+    app.get("/secret")(secret)
+    app.get("/asked", dependencies=[Depends(require_user)])(secret)
+    app.dependency_overrides[get_current_user] = lambda: None
+    client = TestClient(app)
+
+    assert [client.get(path).status_code for path in ("/secret", "/asked")] == [401, 401]
+
+
+def test_an_override_that_asks_for_the_user_still_does(
+    kit: AuthKit, headers: dict[str, str]
+) -> None:
+    app = make_app(kit)
+    app.get("/admin", dependencies=[Depends(require_admin)])(secret)
+    app.dependency_overrides[require_admin] = get_current_user
+    client = TestClient(app)
+
+    assert client.get("/admin").status_code == 401
+    assert client.get("/admin", headers=headers).json() == "secret"
 
 
 PATHS = ["/plain", "/asked", "/api/inherited", "/docs", *(["/web/"] if HAS_FRONTENDS else [])]

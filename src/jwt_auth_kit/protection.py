@@ -1,6 +1,8 @@
 """Deny by default: every route of an application requires a user unless it is marked public."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 from fastapi import Depends, FastAPI, Request, WebSocket
@@ -19,6 +21,8 @@ from .openapi import OPTIONAL, SCHEME_NAME, complete_openapi
 from .overrides import check_overrides
 from .routing import FlatRoute, list_routes
 
+logger = logging.getLogger("jwt_auth_kit")
+
 EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
 
 _MARK = "jwt_auth_kit_public"
@@ -35,13 +39,16 @@ _STARLETTE_ROUTES = (Route, WebSocketRoute, Mount, Host)
 def public(endpoint: EndpointT) -> EndpointT:
     """Mark *endpoint*, the function of a route or a mounted application, as open to everybody.
 
-    It stands above or below ``@app.get``; where nothing is denied by default it does nothing.
+    It stands above or below ``@app.get``, and above decorators that make a function of their own;
+    where nothing is denied by default it does nothing.
 
     Raises:
         ConfigurationError: it is nothing that could be marked, a path for example.
     """
     try:
-        setattr(endpoint, _MARK, True)
+        # Itself, since functools.wraps copies marks: a private function that is made from a
+        # public one must not be public by that.
+        setattr(endpoint, _MARK, endpoint)
     except AttributeError:
         raise ConfigurationError(
             f"public() marks functions and applications, not {endpoint!r}."
@@ -119,7 +126,7 @@ class Protection:
         route = _find_route(self._app.router.routes, scope)
         if route is None:
             return False
-        if not self.is_public(route) and not requires_user(route):
+        if not self.is_public(route) and not requires_user(route, self._app.dependency_overrides):
             await self._require_user(connection)
         scope[_CHECKED] = _endpoint(route)
         return True
@@ -191,17 +198,24 @@ def find_protection(app: ASGIApp) -> Protection | None:
     return protection
 
 
-def requires_user(route: FlatRoute) -> bool:
-    """Tell whether a dependency of *route* is ``get_current_user``, other than an optional one."""
+def requires_user(route: FlatRoute, overrides: Container[Any] = ()) -> bool:
+    """Tell whether a dependency of *route* is ``get_current_user``, other than an optional one.
+
+    A dependency in *overrides* does not run, so what it depends on is not required by it.
+    """
     dependant = getattr(route, "dependant", None)
-    return dependant is not None and _depends_on_user(dependant)
+    return dependant is not None and _depends_on_user(dependant, overrides)
 
 
-def _depends_on_user(dependant: Any) -> bool:
-    if dependant.call is get_current_user:
-        inherited, own = dependant.parent_oauth_scopes or (), dependant.own_oauth_scopes or ()
-        return OPTIONAL not in {*inherited, *own}
-    return any(_depends_on_user(dependency) for dependency in dependant.dependencies)
+def _depends_on_user(dependant: Any, overrides: Container[Any]) -> bool:
+    for dependency in dependant.dependencies:
+        if dependency.call is get_current_user:
+            inherited, own = dependency.parent_oauth_scopes, dependency.own_oauth_scopes
+            if OPTIONAL not in {*(inherited or ()), *(own or ())}:
+                return True
+        elif dependency.call not in overrides and _depends_on_user(dependency, overrides):
+            return True
+    return False
 
 
 def _find_route(routes: Sequence[BaseRoute], scope: Scope) -> FlatRoute | None:
@@ -234,7 +248,22 @@ def _endpoint(route: FlatRoute) -> Any:
 
 def _is_marked(endpoint: Any) -> bool:
     # Not getattr(): a class or an instance must not inherit the mark from a public base.
-    return bool(getattr(endpoint, "__dict__", {}).get(_MARK, False))
+    mark = getattr(endpoint, "__dict__", {}).get(_MARK)
+    if mark is None:
+        return False
+    is_its_own = mark is getattr(endpoint, "__func__", endpoint)
+    if not is_its_own:
+        _tell_of_a_copied_mark(getattr(endpoint, "__qualname__", repr(endpoint)))
+    return is_its_own
+
+
+@cache
+def _tell_of_a_copied_mark(name: str) -> None:
+    logger.warning(
+        "%s requires a user, although it is made from a public function. If it should be open, "
+        "put @public above its other decorators.",
+        name,
+    )
 
 
 def _is_of_fastapi(route: BaseRoute) -> bool:
