@@ -19,6 +19,7 @@ CREATE TABLE IF NOT EXISTS sessions (id TEXT PRIMARY KEY, user_id TEXT, ended_at
 CREATE INDEX IF NOT EXISTS sessions_of_a_user ON sessions (user_id);
 CREATE INDEX IF NOT EXISTS ended_sessions ON sessions (ended_at);
 CREATE TABLE IF NOT EXISTS epochs (user_id TEXT PRIMARY KEY, epoch INTEGER, sessions_from INTEGER);
+CREATE TABLE IF NOT EXISTS failures (user_id TEXT PRIMARY KEY, failures INTEGER);
 CREATE TABLE IF NOT EXISTS feed
   (number INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT, session_id TEXT, user_id TEXT, epoch INTEGER);
 """
@@ -144,6 +145,21 @@ class SQLiteStore:
         db.executemany("DELETE FROM sessions WHERE id = ?", ids)
         return len(ids)
 
+    @step
+    def count_failure(self, db: Connection, user_id: str) -> int:
+        number = read_failures(db, user_id) + 1
+        db.execute("REPLACE INTO failures VALUES (?, ?)", (user_id, number))
+        return number
+
+    @step
+    def failures(self, db: Connection, user_id: str) -> int:
+        return read_failures(db, user_id)
+
+    @step
+    def clear_failures(self, db: Connection, user_id: str, *, below: int | None = None) -> None:
+        if below is None or read_failures(db, user_id) < below:
+            db.execute("DELETE FROM failures WHERE user_id = ?", (user_id,))
+
 
 def read(db: Connection, user_id: str) -> dict[str, Session]:
     rows = db.execute("SELECT id, data FROM sessions WHERE user_id = ?", (user_id,))
@@ -177,6 +193,11 @@ def end_some(db: Connection, some: Sequence[Session], reason: str, now: datetime
 def read_epochs(db: Connection, user_id: str) -> Epochs:
     row = db.execute("SELECT epoch, sessions_from FROM epochs WHERE user_id = ?", (user_id,))
     return Epochs(*row.fetchone() or (0, 0))
+
+
+def read_failures(db: Connection, user_id: str) -> int:
+    row = db.execute("SELECT failures FROM failures WHERE user_id = ?", (user_id,)).fetchone()
+    return row[0] if row else 0
 
 
 def raise_epoch(db: Connection, user_id: str, now: datetime) -> int:

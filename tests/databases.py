@@ -39,7 +39,7 @@ async def postgresql_engine(
     engine = create_async_engine(postgresql.url(request.param), poolclass=NullPool)
     await create_schema(engine)
     async with engine.begin() as connection:
-        await connection.execute(text("TRUNCATE users, auth_sessions, auth_epochs"))
+        await connection.execute(text("TRUNCATE users, auth_sessions, auth_epochs, auth_failures"))
     yield engine
     await engine.dispose()
 

@@ -17,7 +17,14 @@ import pytest
 
 from apps import EMAIL, PASSWORD
 from engines import engine_on
-from jwt_auth_kit import Argon2Hasher, AuthKit, Client, KeyRing
+from jwt_auth_kit import (
+    Argon2Hasher,
+    AuthKit,
+    Client,
+    FailureStore,
+    InvalidCredentials,
+    KeyRing,
+)
 from jwt_auth_kit.__main__ import main
 from jwt_auth_kit.stores.sqlalchemy import (
     SQLAlchemyTokenStore,
@@ -262,6 +269,24 @@ class TestRoles:
         assert account is not None
         assert not account.is_active
 
+    def test_an_unlocked_password_has_no_failures(self, console: Console) -> None:
+        user_id = console.register()
+
+        async def fail_often(kit: AuthKit) -> None:
+            store = kit.tokens
+            assert isinstance(store, FailureStore)
+            for _ in range(100):
+                await store.count_failure(user_id)
+            with pytest.raises(InvalidCredentials):
+                await kit.login(EMAIL, PASSWORD)
+
+        console.do(fail_often)
+
+        printed = console("users", "unlock", KIT, EMAIL)
+
+        assert printed.startswith(f"The failed logins of {EMAIL} are forgotten")
+        assert str(console.do(lambda kit: kit.login(EMAIL, PASSWORD)).user.id) == user_id
+
 
 def test_the_audit_trail_tells_what_was_done_from_the_command_line(
     console: Console, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -276,11 +301,13 @@ def test_the_audit_trail_tells_what_was_done_from_the_command_line(
     console("users", "set-role", KIT, user_id, "editor")
     console("sessions", "revoke", KIT, user_id, "--", session_id)
     console("sessions", "revoke", KIT, user_id, "--all")
+    console("users", "unlock", KIT, user_id)
     console("users", "disable", KIT, user_id)
 
     events = [json.loads(record.getMessage()) for record in caplog.records]
     assert [event["event"] for event in events] == [
-        *("registered", "role_changed", "logged_out", "sessions_ended", "user_disabled")
+        *("registered", "role_changed", "logged_out", "sessions_ended"),
+        *("password_unlocked", "user_disabled"),
     ]
     assert {event["actor"] for event in events} == {"cli"}
 
@@ -290,6 +317,7 @@ def test_the_audit_trail_tells_what_was_done_from_the_command_line(
     [
         ("users", "set-role", "{kit}", "{user}", "admin"),
         ("users", "disable", "{kit}", "{user}"),
+        ("users", "unlock", "{kit}", "{user}"),
         ("sessions", "list", "{kit}", "{user}"),
         ("sessions", "revoke", "{kit}", "{user}", "--all"),
     ],
@@ -404,7 +432,10 @@ class TestSessions:
 
 @pytest.mark.parametrize(
     "verb",
-    ["users create-admin", "users set-role", "users disable", "sessions list", "sessions revoke"],
+    [
+        *("users create-admin", "users set-role", "users disable", "users unlock"),
+        *("sessions list", "sessions revoke"),
+    ],
 )
 def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:

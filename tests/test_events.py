@@ -88,7 +88,7 @@ class TestTheLog:
 
         suspicious = {
             *("login_failed", "login_throttled", "refresh_failed", "refresh_reused"),
-            *("access_denied", "session_adopted"),
+            *("access_denied", "session_adopted", "registration_throttled", "password_locked"),
         }
         expected = logging.WARNING if name in suspicious else logging.INFO
         assert caplog.records[0].levelno == expected

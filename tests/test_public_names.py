@@ -28,6 +28,7 @@ PUBLIC_NAMES = [
     "EmailTaken",
     "EventHook",
     "ExpiredToken",
+    "FailureStore",
     "Forbidden",
     "InsufficientRole",
     "InsufficientScope",

@@ -691,6 +691,110 @@ async def test_memory_has_a_bound(make: Make, monkeypatch: pytest.MonkeyPatch) -
     assert tried_again == [False, True]  # and so is the oldest guess
 
 
+async def test_nobody_who_signs_in_from_everywhere_makes_us_forget_others(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jwt_auth_kit.attempt_logs.MAX_SUBJECTS", 10)
+    throttle = make("memory://", per_account="1/minute")
+    owners = [f"owner {number}" for number in range(5)]
+    for owner in owners:
+        await sign_in(throttle, owner, HOME)
+
+    for host in range(50):
+        await sign_in(throttle, "stranger", f"203.0.113.{host}")
+
+    for owner in owners:
+        assert await passing(throttle, [(owner, HOME)] * 3) == [True] * 3
+
+
+async def test_where_all_hold_one_network_the_oldest_is_forgotten(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jwt_auth_kit.attempt_logs.MAX_SUBJECTS", 2)
+    throttle = make("memory://", per_account="1/minute")
+
+    for owner in ("ada", "bob", "eve"):
+        await sign_in(throttle, owner, HOME)
+
+    assert await passing(throttle, [("bob", HOME), ("bob", HOME)]) == [True, True]
+    assert await passing(throttle, [("eve", HOME), ("eve", HOME)]) == [True, True]
+    assert await passing(throttle, [("ada", HOME), ("ada", HOME)]) == [True, False]
+
+
+async def test_the_latest_hundred_networks_of_an_account_are_remembered(
+    make: Make, storage: str
+) -> None:
+    throttle = make(storage, per_account="1/minute")
+    networks = [f"10.0.0.{host}" for host in range(101)]
+    for ip in networks:
+        await sign_in(throttle, "ada", ip)
+    await passes(throttle, "ada", ATTACKER)
+
+    tried = await passing(throttle, [("ada", ip) for ip in (networks[1], networks[100])])
+
+    assert tried == [True, True]
+    assert not await passes(throttle, "ada", networks[0])
+
+
+async def test_networks_can_be_forgotten_but_for_one(make: Make, storage: str) -> None:
+    throttle = make(storage, per_account="1/minute")
+    for ip in (HOME, OFFICE, CAFE):
+        await sign_in(throttle, "ada", ip)
+        await sign_in(throttle, "bob", ip)
+
+    await throttle.forget_networks("ada", but=OFFICE)
+
+    assert await passing(throttle, [("ada", OFFICE)] * 2) == [True, True]
+    assert await passing(throttle, [("ada", HOME), ("ada", CAFE)]) == [True, False]
+    assert await passing(throttle, [("bob", HOME)] * 2) == [True, True]
+
+
+@pytest.mark.parametrize("but", [None, "testclient"])
+async def test_all_networks_can_be_forgotten(make: Make, storage: str, but: str | None) -> None:
+    throttle = make(storage, per_account="1/minute")
+    await sign_in(throttle, "ada", HOME)
+
+    await throttle.forget_networks("ada", but=but)
+
+    assert await passing(throttle, [("ada", HOME)] * 2) == [True, False]
+
+
+async def test_where_no_network_is_remembered_none_is_kept(make: Make, storage: str) -> None:
+    throttle = make(storage, per_account="1/minute", remember_networks=timedelta(0))
+
+    await throttle.forget_networks("ada", but=HOME)
+
+    assert await passing(throttle, [("ada", HOME)] * 2) == [True, False]
+
+
+async def test_processes_agree_again_after_somebody_emptied_redis(
+    make: Make, redis_storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jwt_auth_kit.attempt_logs.SALT_AGE", 0.0)
+    one, other = (make(redis_storage, per_account="2/minute") for _ in range(2))
+    await one.reserve("ada", HOME)
+    with Redis.from_url(redis_storage) as client:
+        client.flushdb()
+
+    await one.reserve("ada", HOME)
+
+    assert [await passes(other, "ada", CAFE) for _ in range(2)] == [True, False]
+
+
+async def test_redis_does_not_show_which_accounts_were_tried(
+    make: Make, redis_storage: str
+) -> None:
+    throttle = make(redis_storage, per_account="2/minute")
+
+    await sign_in(throttle, "ada@example.com", HOME)
+    await throttle.reserve("ada@example.com", CAFE)
+
+    with Redis.from_url(redis_storage) as client:
+        keys = client.keys()
+    assert len(keys) == 3
+    assert not [key for key in keys if b"ada" in key]
+
+
 async def test_redis_forgets_everything_by_itself(make: Make, redis_storage: str) -> None:
     throttle = make(
         redis_storage,

@@ -62,7 +62,7 @@ from .router import auth_router, create_auth_router
 from .session_manager import SignedIn
 from .sessions import Session
 from .settings import AuthSettings
-from .stores.base import NewUser, TokenStore, User, UserStore
+from .stores.base import FailureStore, NewUser, TokenStore, User, UserStore
 from .stores.memory import MemoryTokenStore, MemoryUserStore
 from .throttle import LoginThrottle
 from .tokens import Claims, JWTManager, TokenPair
@@ -90,6 +90,7 @@ __all__ = [
     "EmailTaken",
     "EventHook",
     "ExpiredToken",
+    "FailureStore",
     "Forbidden",
     "InsufficientRole",
     "InsufficientScope",

@@ -40,6 +40,7 @@ def add_account_commands(commands: Any) -> None:
         "role", metavar="ROLE", type=_role, help="user, admin, or one of the application's own"
     )
     _add_user(_add(verbs, "disable", "lock an account and end all its sessions", disable))
+    _add_user(_add(verbs, "unlock", "let a password work again after 100 wrong ones", unlock))
 
     sessions = commands.add_parser("sessions", help="show and end the sessions of a user")
     verbs = sessions.add_subparsers(dest="verb", required=True, metavar="VERB")
@@ -95,6 +96,13 @@ async def disable(kit: AuthKit, options: argparse.Namespace) -> None:
     user = await _find(kit, options.user)
     await kit.disable_user(str(user.id), actor=ACTOR)
     say(f"{user.email} is disabled, and all its sessions are ended.")
+
+
+async def unlock(kit: AuthKit, options: argparse.Namespace) -> None:
+    """Forget failed logins."""
+    user = await _find(kit, options.user)
+    await kit.unlock_password(str(user.id), actor=ACTOR)
+    say(f"The failed logins of {user.email} are forgotten; the password works everywhere again.")
 
 
 async def list_sessions(kit: AuthKit, options: argparse.Namespace) -> None:

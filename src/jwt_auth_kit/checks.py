@@ -92,6 +92,7 @@ async def find_store_problems(app: FastAPI) -> list[Finding]:
     reads = {
         "users": lambda: kit.users.get_by_id(NOBODY),
         "tokens": lambda: kit.tokens.get(NOBODY, NOBODY),
+        "failures": kit.failed_logins.check_store,
         "throttle": kit.throttle.check_storage,
     }
     return [
@@ -172,6 +173,7 @@ def _about_authenticator(app: FastAPI, authenticator: Authenticator) -> Iterator
     if isinstance(authenticator, AuthKit):
         yield from _about_kit(authenticator)
         yield from _about_proxies(authenticator)
+        yield from _about_failures(authenticator)
         yield from _about_memory(authenticator)
     elif has_token_route(app):
         yield Finding(
@@ -250,6 +252,17 @@ def _about_proxies(kit: AuthKit) -> Iterator[Finding]:
         "not known: all of them share the limits of one network, or one ceiling for the sign-ups "
         "of the whole application.",
     )
+
+
+def _about_failures(kit: AuthKit) -> Iterator[Finding]:
+    if not kit.failed_logins.are_counted:
+        yield Finding(
+            "warning",
+            "failures",
+            f"{type(kit.tokens).__name__} does not count failed logins, so guesses of a password "
+            "may go on for years. Give it count_failure, failures and clear_failures; "
+            "jwt_auth_kit.stores.base.FailureStore says what they do.",
+        )
 
 
 def _about_memory(kit: AuthKit) -> Iterator[Finding]:

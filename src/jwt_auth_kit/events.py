@@ -27,6 +27,8 @@ EventName = Literal[
     "password_changed",
     "password_reset",
     "password_rehashed",
+    "password_locked",
+    "password_unlocked",
     "role_changed",
     "user_disabled",
     "user_enabled",
@@ -43,7 +45,7 @@ FAILURES: frozenset[EventName] = frozenset(
         "access_denied",
     }
 )
-WARNINGS: frozenset[EventName] = FAILURES | {"session_adopted"}
+WARNINGS: frozenset[EventName] = FAILURES | {"session_adopted", "password_locked"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from .errors import (
     TooManyAttempts,
 )
 from .events import UNKNOWN_CLIENT, AuditTrail, Client, EventHook, log_event
+from .failed_logins import FailedLogins
 from .key_ring import KeyRing
 from .key_sources import open_ring
 from .password_policy import PasswordPolicy
@@ -94,6 +95,7 @@ class AuthKit:
         self.password_policy = password_policy or PasswordPolicy()
         self.throttle = throttle or LoginThrottle()
         self.audit = AuditTrail(on_event, clock)
+        self.failed_logins = FailedLogins(self.tokens, self.throttle, self.audit, clock)
         self._sessions = SessionManager(
             users=self.users,
             tokens=self.tokens,
@@ -165,8 +167,8 @@ class AuthKit:
         """
         address = normalize_email(email)
         attempt = await self._reserve_attempt(address, client)
-        async with self._given_back_if_unavailable(attempt):
-            signed_in = await _retried(lambda: self._login(address, password, client))
+        async with self._refusing(attempt, client), self._given_back_if_unavailable(attempt):
+            signed_in = await _retried(lambda: self._login(address, password, attempt, client))
         await self.throttle.confirm(attempt)
         return signed_in
 
@@ -335,6 +337,9 @@ class AuthKit:
     ) -> SignedIn:
         """Replace the password, end every session, and begin a new one for the caller.
 
+        Networks the account signed in from are forgotten, but for the caller's, and failed
+        logins too.
+
         Raises:
             InvalidCredentials: *current* is wrong, or the account is gone or disabled.
             TooManyAttempts: *current* was guessed too often.
@@ -343,14 +348,19 @@ class AuthKit:
         user = await self._prove(user_id, current, client)
         await self.password_policy.check(new, personal=(user.email, user.display_name))
         new_hash = await self.passwords.hash(new)
+        address = normalize_email(user.email)
         # A login that runs beside this may have read the old hash. Ending sessions first makes
-        # it fail; ending them again catches one that began between the two writes.
+        # it fail; ending them again catches one that began between the two writes. Networks
+        # are forgotten the same way, and before anything is written if the throttle is away.
+        await self.throttle.forget_networks(address, but=client.ip)
         await self._sessions.end_all(user_id, "password_changed")
         while not await self.users.set_password_hash(
             user_id, new_hash, expected=user.password_hash
         ):
             user = await self._prove(user_id, current, client)  # a login rehashed it
         await self._sessions.end_all(user_id, "password_changed")
+        await self.throttle.forget_networks(address, but=client.ip)
+        await self.failed_logins.clear(user_id)
         await self.audit.record("password_changed", user_id, client=client)
         return await self._begin(user_id, client)
 
@@ -364,6 +374,8 @@ class AuthKit:
     ) -> None:
         """Replace the password without the current one, and end every session.
 
+        Networks the account signed in from are forgotten, and failed logins too.
+
         For an application that has made sure by other means who asks, by a link in a mail for
         example; whoever can call this can have the account.
 
@@ -374,12 +386,16 @@ class AuthKit:
         user = await self._find(user_id)
         await self.password_policy.check(new, personal=(user.email, user.display_name))
         new_hash = await self.passwords.hash(new)
+        address = normalize_email(user.email)
+        await self.throttle.forget_networks(address)
         await self._sessions.end_all(user_id, "password_reset")
         while not await self.users.set_password_hash(
             user_id, new_hash, expected=user.password_hash
         ):
             user = await self._find(user_id)
         await self._sessions.end_all(user_id, "password_reset")
+        await self.throttle.forget_networks(address)
+        await self.failed_logins.clear(user_id)
         await self.audit.record("password_reset", user_id, client=client, actor=actor)
 
     async def set_role(
@@ -424,6 +440,18 @@ class AuthKit:
         if not await self.users.set_active(user_id, active=True):
             raise LookupError(f"no user {user_id}")
         await self.audit.record("user_enabled", user_id, client=client, actor=actor)
+
+    async def unlock_password(
+        self, user_id: str, *, client: Client = UNKNOWN_CLIENT, actor: str | None = None
+    ) -> None:
+        """Forget the failed logins of a user, so that the password works from everywhere again.
+
+        Raises:
+            LookupError: there is no such user.
+        """
+        await self._find(user_id)
+        await self.failed_logins.clear(user_id)
+        await self.audit.record("password_unlocked", user_id, client=client, actor=actor)
 
     async def aclose(self) -> None:
         """Wait for writes that are still under way, and close the throttle's storage."""
@@ -493,7 +521,37 @@ class AuthKit:
             await self.throttle.cancel(attempt)
             raise
 
-    async def _login(self, address: str, password: str, client: Client) -> SignedIn:
+    @asynccontextmanager
+    async def _refusing(self, attempt: Attempt, client: Client) -> AsyncIterator[None]:
+        """Count and tell a password that opens nothing; the caller hears one answer for all.
+
+        Around what gives attempts back: where a failure cannot be counted, a 503 must not make
+        the guess a free one.
+        """
+        try:
+            yield
+        except _Refused as refused:
+            user_id = None if refused.user is None else str(refused.user.id)
+            if refused.reason != "password_locked":
+                await self.failed_logins.count(refused.user, attempt, client)
+            await self.audit.record("login_failed", user_id, client=client, reason=refused.reason)
+            raise InvalidCredentials from None
+
+    async def _admit(self, user: User | None, attempt: Attempt, *, matches: bool) -> User:
+        """Return *user*, if the password that was checked may open the account."""
+        if user is None:
+            raise _Refused(None, "unknown_user")
+        if not matches:
+            raise _Refused(user, "wrong_password")
+        if not user.is_active:
+            raise _Refused(user, "user_disabled")
+        if not await self.failed_logins.admit(str(user.id), attempt):
+            raise _Refused(user, "password_locked")
+        return user
+
+    async def _login(
+        self, address: str, password: str, attempt: Attempt, client: Client
+    ) -> SignedIn:
         # Unknown accounts take the same three reads and one hash as known ones, so that time
         # does not tell them apart. The user is read again after the epochs: whoever ends all
         # sessions from here on moves them, and the store refuses the new session.
@@ -503,22 +561,9 @@ class AuthKit:
         user = await self.users.get_by_id(user_id)
         user = None if known is None else user
         matches = await self.passwords.verify(password, user.password_hash if user else None)
-        if user is None or not matches or not user.is_active:
-            await self._refuse_login(user, client, password_matches=matches)
-            raise InvalidCredentials
+        user = await self._admit(user, attempt, matches=matches)
         await self._rehash(user, password, client)
         return await self._sessions.begin(user, epoch=epochs.epoch, client=client)
-
-    async def _refuse_login(
-        self, user: User | None, client: Client, *, password_matches: bool
-    ) -> None:
-        reason = "user_disabled" if password_matches else "wrong_password"
-        await self.audit.record(
-            "login_failed",
-            None if user is None else str(user.id),
-            client=client,
-            reason="unknown_user" if user is None else reason,
-        )
 
     async def _rehash(self, user: User, password: str, client: Client) -> None:
         old_hash = user.password_hash
@@ -534,11 +579,9 @@ class AuthKit:
         user = await self.users.get_by_id(user_id)
         address = NOBODY if user is None else normalize_email(user.email)
         attempt = await self._reserve_attempt(address, client)
-        async with self._given_back_if_unavailable(attempt):
+        async with self._refusing(attempt, client), self._given_back_if_unavailable(attempt):
             matches = await self.passwords.verify(password, user.password_hash if user else None)
-        if user is None or not matches or not user.is_active:
-            await self._refuse_login(user, client, password_matches=matches)
-            raise InvalidCredentials
+            user = await self._admit(user, attempt, matches=matches)
         await self.throttle.confirm(attempt)
         return user
 
@@ -557,6 +600,15 @@ class AuthKit:
             return await self._sessions.begin(user, epoch=epochs.epoch, client=client)
 
         return await _retried(begin)
+
+
+class _Refused(Exception):
+    """A password that opens nothing."""
+
+    def __init__(self, user: User | None, reason: str) -> None:
+        super().__init__(reason)
+        self.user = user
+        self.reason = reason
 
 
 async def _retried(attempt: Callable[[], Awaitable[T]]) -> T:

@@ -177,6 +177,11 @@ class LoginThrottle:
             return False
         return await self._logs.is_remembered(attempt.account, attempt.network)
 
+    def is_network_of(self, attempt: Attempt, ip: str | None) -> bool:
+        """Tell whether *ip* is in the network of *attempt*, where networks are remembered."""
+        is_same = attempt.network is not None and attempt.network == self._network(ip)
+        return is_same and bool(self._remember_networks)
+
     async def forget_networks(self, account: str, *, but: str | None = None) -> None:
         """Forget where *account* signed in from, but for the network of the address *but*.
 

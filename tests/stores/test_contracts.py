@@ -13,16 +13,16 @@ from host_tables import HostTables, NumberedAccount, RenamedAccount, UuidAccount
 from jwt_auth_kit import MemoryTokenStore, MemoryUserStore, TokenStore, UserStore
 from jwt_auth_kit.stores.redis import RedisTokenStore
 from jwt_auth_kit.stores.sqlalchemy import SQLAlchemyTokenStore, SQLAlchemyUserStore, create_schema
-from jwt_auth_kit.testing import TokenStoreContract, UserStoreContract
+from jwt_auth_kit.testing import FailureStoreContract, TokenStoreContract, UserStoreContract
 
 
-class TestMemoryTokenStore(TokenStoreContract):
+class TestMemoryTokenStore(TokenStoreContract, FailureStoreContract):
     @pytest.fixture
     async def store(self) -> TokenStore:
         return MemoryTokenStore()
 
 
-class TestSQLiteTokenStore(TokenStoreContract):
+class TestSQLiteTokenStore(TokenStoreContract, FailureStoreContract):
     @pytest.fixture
     async def store(self, tmp_path: Path) -> AsyncIterator[TokenStore]:
         async with engine_on(tmp_path / "auth.sqlite3") as engine:
@@ -30,13 +30,13 @@ class TestSQLiteTokenStore(TokenStoreContract):
             yield SQLAlchemyTokenStore(engine)
 
 
-class TestPostgreSQLTokenStore(TokenStoreContract):
+class TestPostgreSQLTokenStore(TokenStoreContract, FailureStoreContract):
     @pytest.fixture
     async def store(self, postgresql_engine: AsyncEngine) -> TokenStore:
         return SQLAlchemyTokenStore(postgresql_engine)
 
 
-class TestRedisTokenStore(TokenStoreContract):
+class TestRedisTokenStore(TokenStoreContract, FailureStoreContract):
     expires_by_itself = True
 
     @pytest.fixture
@@ -44,7 +44,7 @@ class TestRedisTokenStore(TokenStoreContract):
         return RedisTokenStore(redis)
 
 
-class TestRedisClusterTokenStore(TokenStoreContract):
+class TestRedisClusterTokenStore(TokenStoreContract, FailureStoreContract):
     expires_by_itself = True
 
     @pytest.fixture

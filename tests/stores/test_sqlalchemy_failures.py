@@ -145,7 +145,12 @@ class TestDialects:
         async with engine_on(tmp_path / "auth.sqlite3") as engine:
             await asyncio.gather(*(create_schema(engine) for _ in range(5)))
 
-            assert await table_names(engine) == {"auth_sessions", "auth_epochs", "users"}
+            assert await table_names(engine) == {
+                "auth_sessions",
+                "auth_epochs",
+                "auth_failures",
+                "users",
+            }
 
     async def test_a_host_with_accounts_of_its_own_gets_no_second_table(
         self, tmp_path: Path
@@ -153,7 +158,11 @@ class TestDialects:
         async with engine_on(tmp_path / "auth.sqlite3") as engine:
             await create_schema(engine, users=False)
 
-            assert await table_names(engine) == {"auth_sessions", "auth_epochs"}
+            assert await table_names(engine) == {
+                "auth_sessions",
+                "auth_epochs",
+                "auth_failures",
+            }
 
     async def test_a_restart_loses_nothing(self, tmp_path: Path) -> None:
         async with sqlite(tmp_path) as before:

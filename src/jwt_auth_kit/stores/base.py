@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from inspect import Parameter, signature
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from ..errors import ConfigurationError
 from ..sessions import Session, SessionChanges
@@ -174,6 +174,28 @@ def _lacking(method: Any, arguments: Collection[str]) -> str | None:
         return None
     missing = [name for name in arguments if name not in parameters]
     return f"takes no {' and no '.join(missing)}" if missing else None
+
+
+@runtime_checkable
+class FailureStore(Protocol):
+    """Counts wrong passwords in a row, where the sessions are kept.
+
+    Optional methods of a TokenStore: without them no account is closed to guesses. Every method
+    is one atomic step, shared by all processes, and a restart loses nothing. There may be counts
+    of a thousand ids that no user has, which stand for accounts that do not exist.
+    """
+
+    async def count_failure(self, user_id: str) -> int:
+        """Count one failure more; return how many there are now."""
+        ...
+
+    async def failures(self, user_id: str) -> int:
+        """Return how many failures there are; 0 for a user nothing was counted of."""
+        ...
+
+    async def clear_failures(self, user_id: str, *, below: int | None = None) -> None:
+        """Forget the failures; with *below*, only if they are fewer than that."""
+        ...
 
 
 class User(Protocol):

@@ -45,6 +45,7 @@ class MemoryTokenStore:
         self._epochs: dict[str, Epochs] = {}
         self._feed: deque[tuple[str, str | int]] = deque(maxlen=MAX_FEED)
         self._announced = 0
+        self._failures: dict[str, int] = {}
 
     async def create(self, session: Session, *, most: int | None = None) -> Sequence[str]:
         """See TokenStore.create."""
@@ -146,6 +147,23 @@ class MemoryTokenStore:
             epochs=[(user_id, mark) for user_id, mark in entries if isinstance(mark, int)],
             cursor=str(end),
         )
+
+    async def count_failure(self, user_id: str) -> int:
+        """See FailureStore.count_failure."""
+        with self._lock:
+            self._failures[user_id] = self._failures.get(user_id, 0) + 1
+            return self._failures[user_id]
+
+    async def failures(self, user_id: str) -> int:
+        """See FailureStore.failures."""
+        with self._lock:
+            return self._failures.get(user_id, 0)
+
+    async def clear_failures(self, user_id: str, *, below: int | None = None) -> None:
+        """See FailureStore.clear_failures."""
+        with self._lock:
+            if below is None or self._failures.get(user_id, 0) < below:
+                self._failures.pop(user_id, None)
 
     async def purge(self, before: datetime, limit: int) -> int:
         """See TokenStore.purge."""

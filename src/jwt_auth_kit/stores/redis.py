@@ -254,6 +254,12 @@ local sessions_from = redis.call('HGET', epochs, 'sessions_from') or '0'
 return {found, sessions_from, last, last ~= '' and redis.call('ZSCORE', open, last) or ''}
 """
 
+_CLEAR_FAILURES = """
+local failures, below = KEYS[1], ARGV[1]
+local number = tonumber(redis.call('GET', failures) or 0)
+if below == '' or number < tonumber(below) then redis.call('DEL', failures) end
+"""
+
 
 class RedisTokenStore:
     """Keeps each session in a hash that Redis expires by itself, a day after its end.
@@ -276,6 +282,7 @@ class RedisTokenStore:
         self._revoke_others = self._client.register_script(_REVOKE_OTHERS)
         self._void = self._client.register_script(_VOID)
         self._list = self._client.register_script(_LIST)
+        self._clear_failures = self._client.register_script(_CLEAR_FAILURES)
 
     async def create(self, session: Session, *, most: int | None = None) -> Sequence[str]:
         """See TokenStore.create."""
@@ -423,6 +430,22 @@ class RedisTokenStore:
             cursor=str(_milliseconds(now - FEED_OVERLAP)),
         )
 
+    async def count_failure(self, user_id: str) -> int:
+        """See FailureStore.count_failure."""
+        with _translated:
+            return int(await self._client.incr(self._keys(user_id).failures))
+
+    async def failures(self, user_id: str) -> int:
+        """See FailureStore.failures."""
+        with _translated:
+            return int(await self._client.get(self._keys(user_id).failures) or 0)
+
+    async def clear_failures(self, user_id: str, *, below: int | None = None) -> None:
+        """See FailureStore.clear_failures."""
+        limit = "" if below is None else below
+        with _translated:
+            await self._clear_failures(keys=[self._keys(user_id).failures], args=[limit])
+
     async def purge(self, before: datetime, limit: int) -> int:  # noqa: ARG002
         """See TokenStore.purge; Redis expires sessions by itself, so there is nothing to do."""
         return 0
@@ -464,6 +487,7 @@ class _Keys:
         self.ends = f"{tag}:ends:{user_id}"
         self.ended = f"{tag}:ended:{user_id}"
         self.epochs = f"{tag}:epochs:{user_id}"
+        self.failures = f"{tag}:failures:{user_id}"
         self.feed = feed
 
     def session(self, session_id: str) -> str:

@@ -71,7 +71,7 @@ from .failures import describe, is_of_another_loop
 logger = logging.getLogger("jwt_auth_kit")
 
 metadata = MetaData()
-"""The tables ``auth_sessions`` and ``auth_epochs``, for migrations of your own."""
+"""``auth_sessions``, ``auth_epochs`` and ``auth_failures``, for migrations of your own."""
 
 SCHEMA_LOCK = 0x6A7774
 """Names the advisory lock under which PostgreSQL creates tables."""
@@ -170,6 +170,14 @@ epochs = Table(
     Index("ix_auth_epochs_changed_at", "changed_at"),
 )
 
+failures = Table(
+    "auth_failures",
+    metadata,
+    Column("user_id", String(255), primary_key=True),
+    Column("failures", BigInteger, nullable=False),
+)
+"""Wrong passwords in a row; a row goes when the right one comes."""
+
 
 async def create_schema(engine: AsyncEngine, *, users: bool = True) -> None:
     """Create the tables that are missing. Later changes belong to a migration tool.
@@ -192,7 +200,7 @@ async def create_schema(engine: AsyncEngine, *, users: bool = True) -> None:
 
 
 class SQLAlchemyTokenStore:
-    """Keeps sessions in the table ``auth_sessions`` and epochs in ``auth_epochs``.
+    """Keeps sessions in ``auth_sessions``, epochs in ``auth_epochs``, failures in a third table.
 
     Raises:
         ConfigurationError: the engine is synchronous, or the database is neither SQLite nor
@@ -322,6 +330,29 @@ class SQLAlchemyTokenStore:
             session_ids = (await connection.execute(ended)).scalars().all()
             marks = [(row.user_id, row.epoch) for row in await connection.execute(changed)]
         return Revocations(session_ids, marks, cursor=(now - FEED_OVERLAP).isoformat())
+
+    async def count_failure(self, user_id: str) -> int:
+        """See FailureStore.count_failure."""
+        new = _UPSERTS[self._engine.dialect.name](failures).values(user_id=user_id, failures=1)
+        statement = new.on_conflict_do_update(
+            index_elements=["user_id"], set_={"failures": failures.c.failures + 1}
+        ).returning(failures.c.failures)
+        async with _transaction(self._single) as connection:
+            return int((await connection.execute(statement)).scalar_one())
+
+    async def failures(self, user_id: str) -> int:
+        """See FailureStore.failures."""
+        query = select(failures.c.failures).where(failures.c.user_id == user_id)
+        async with _connection(self._single) as connection:
+            return (await connection.execute(query)).scalar() or 0
+
+    async def clear_failures(self, user_id: str, *, below: int | None = None) -> None:
+        """See FailureStore.clear_failures."""
+        statement = delete(failures).where(failures.c.user_id == user_id)
+        if below is not None:
+            statement = statement.where(failures.c.failures < below)
+        async with _transaction(self._single) as connection:
+            await connection.execute(statement)
 
     async def purge(self, before: datetime, limit: int) -> int:
         """See TokenStore.purge."""

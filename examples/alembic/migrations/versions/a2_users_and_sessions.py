@@ -12,7 +12,7 @@ MOMENT = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
-    """Add users, sessions and epochs."""
+    """Add users, sessions, epochs and failures."""
     op.create_table(
         "users",
         sa.Column("id", sa.String(36), primary_key=True),
@@ -62,9 +62,14 @@ def upgrade() -> None:
         sa.Column("changed_at", MOMENT, nullable=False),
     )
     op.create_index("ix_auth_epochs_changed_at", "auth_epochs", ["changed_at"])
+    op.create_table(
+        "auth_failures",
+        sa.Column("user_id", sa.String(255), primary_key=True),
+        sa.Column("failures", sa.BigInteger(), nullable=False),
+    )
 
 
 def downgrade() -> None:
     """Remove them, which signs everybody out and forgets all accounts."""
-    for table in ("auth_epochs", "auth_sessions", "users"):
+    for table in ("auth_failures", "auth_epochs", "auth_sessions", "users"):
         op.drop_table(table)
