@@ -1,10 +1,12 @@
 """E-mail addresses: one spelling for each account."""
 
 import unicodedata
+from collections.abc import Callable
 
 from email_validator import EmailNotValidError, validate_email
 
 MAX_EMAIL_LENGTH = 320
+MAX_ROUNDS = 5  # two are enough for every letter of Unicode with every mark
 NOBODY = "0"
 """Looked up in the place of an unknown account, so that it costs the same."""
 
@@ -15,20 +17,36 @@ def normalize_email(email: str) -> str:
     Addresses that no new account could have, such as ``admin@localhost``, are kept: a host's
     old table may hold them.
     """
+    email = email.strip()
     try:
         return check_email(email)
     except ValueError:
-        text = unicodedata.normalize("NFC", email.strip()).lower()
+        text = _settled(email, lambda text: unicodedata.normalize("NFC", text.lower()))
     return text if text.isprintable() and len(text) <= MAX_EMAIL_LENGTH else NOBODY
 
 
 def check_email(email: str) -> str:
-    """Return *email* normalised for a new account.
+    """Return *email* normalised for a new account; what it returns is its own spelling.
 
     Raises:
         ValueError: it is not an e-mail address; the message does not repeat it.
     """
     try:
-        return validate_email(email, check_deliverability=False).normalized.lower()
+        return _settled(email, _normalized)
     except EmailNotValidError:
         raise ValueError("not a valid e-mail address") from None
+
+
+def _normalized(email: str) -> str:
+    return validate_email(email, check_deliverability=False).normalized.lower()
+
+
+def _settled(email: str, spell: Callable[[str], str]) -> str:
+    # Small letters may compose with a mark where capitals do not (J with a caron), and the
+    # composed letter is another text. Without a fixed spelling one address had two accounts.
+    for _ in range(MAX_ROUNDS):
+        spelling = spell(email)
+        if spelling == email or spelling.isascii():
+            return spelling
+        email = spelling
+    return email
