@@ -6,6 +6,7 @@ is carried out. So hypothesis can repeat and shrink it although every world has 
 
 import asyncio
 import base64
+import hashlib
 import hmac
 import json
 import re
@@ -39,7 +40,7 @@ from jwt_auth_kit.errors import ErrorCode
 PEOPLE = ("victim", "attacker", "admin")
 PASSWORDS = {name: f"the {name} rides a bicycle at night" for name in PEOPLE}
 TOKENS = ("access", "refresh", "expired access", "spent refresh")
-OTHER_KEY = bytes(range(64, 96))
+OTHER_KEY = hashlib.sha256(b"another").digest()
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE")
 FORM = "application/x-www-form-urlencoded"

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import hmac
 import time
 from collections.abc import Callable
@@ -170,7 +171,7 @@ class TestTheJudge:
         assert verdict.misshapen == (complaint,)
 
 
-SECRET = bytes(range(7, 39))
+SECRET = hashlib.sha256(b"ours").digest()
 HEADER = b'{"alg":"HS256","kid":"ours","typ":"at+jwt"}'
 
 

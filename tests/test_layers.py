@@ -14,7 +14,7 @@ ROOT = Path(jwt_auth_kit.__file__).parent
 
 LAYERS = [
     {"errors", "emails", "networks", "proxy_signs", "remembered_networks", "terminal"}
-    | {"stores.failures"},
+    | {"stores.failures", "weak_secrets"},
     {"trusted_values"},
     {"settings", "passwords", "sessions", "events", "bodies"},
     {"password_policy", "stores.base", "stores.engines", "attempt_logs", "peers"},

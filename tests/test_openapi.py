@@ -1,5 +1,6 @@
 """OpenAPI is right about authentication without work by the host."""
 
+import secrets
 from typing import Annotated, Any
 from urllib.parse import urljoin
 
@@ -85,7 +86,7 @@ def test_token_url_follows_the_root_path_of_a_proxy() -> None:
 def test_the_lifespan_completes_an_application_that_installs_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("JWT_SECRET_KEY", "".join(f"{n:02d}" for n in range(32)))
+    monkeypatch.setenv("JWT_SECRET_KEY", secrets.token_urlsafe(32))
     app = FastAPI()
     app.include_router(auth_router, prefix="/api")
 

@@ -61,7 +61,7 @@ KEY = Key.generate("EdDSA")
 PARTIES: dict[str, Any] = {"issuer": ISSUER, "audience": AUDIENCE}
 ADA = {"user_id": "ada", "email": "ada@example.com", "display_name": "Ada", "scope": "read write"}
 BOSS = {"user_id": "boss", "role": "admin"}
-SECRET = "c2VjcmV0IG9mIHRoaXJ0eS10d28gYnl0ZXMsIHdlbGw="
+SECRET = "tqp2LuLXVMPiMWn4Ww4lrKlOVQAQ7ZQ1tBPPzXbYDpE="
 
 BETTER_AUTH = TokenFormat.better_auth()
 WriterDep = Annotated[CurrentUser, Security(get_current_user, scopes=["write"])]

@@ -21,7 +21,7 @@ VECTORS = Path(__file__).parent / "vectors"
 EITHER_ANSWER = {346, 347, 350, 351, 367, 370, 372, 373}
 """Faults in the data, told in vectors/README.md."""
 
-SECRET = bytes(range(7, 39))
+SECRET = hashlib.sha256(b"ours").digest()
 OURS = Key(id="ours", algorithm="HS256", material=SECRET)
 
 
@@ -182,7 +182,8 @@ class TestKeySets:
 
         valid = {vector.id for vector in KEY_SETS if vector.is_valid}
         # Two kinds of key in one set are called ambiguous; ours are found by their id.
-        assert passed == valid | {1}
+        # The secrets of 13 to 15 count from 0 to 64, so they can be guessed.
+        assert passed == valid - {13, 14, 15} | {1}
         assert len(valid) == 5
 
     @pytest.mark.parametrize(
@@ -248,7 +249,7 @@ def with_unused_bits(text: bytes) -> tuple[str, str]:
 
 
 GOOD_PART, BAD_PART = with_unused_bits(decoded(PAYLOAD))
-THEIR_SECRET = bytes(range(100, 132))
+THEIR_SECRET = hashlib.sha256(b"theirs").digest()
 THEIR_JWK = {"kty": "oct", "kid": "ours", "alg": "HS256", "k": encoded(THEIR_SECRET)}
 
 ATTACKS: Mapping[str, list[str]] = {

@@ -27,12 +27,12 @@ from jwt.exceptions import InvalidKeyError
 
 from .errors import ConfigurationError, InvalidToken
 from .trusted_values import Hidden, TrustedValue
+from .weak_secrets import find_weakness
 
 AlgorithmName = Literal["HS256", "HS384", "HS512", "RS256", "PS256", "ES256", "EdDSA"]
 
 MIN_RSA_BITS = 2048  # RFC 7518 section 3.3
 NEW_RSA_BITS = 3072
-MIN_DISTINCT_BYTES = 8
 MAX_ID_BYTES = 200  # it stands in the header of every token
 HOW_TO_MAKE_A_SECRET = (
     "Make one with `python -m jwt_auth_kit secret` and set it as JWT_SECRET_KEY "
@@ -107,7 +107,7 @@ class Key(TrustedValue):
         """Make a symmetric key of a base64 *secret*.
 
         Raises:
-            ConfigurationError: not base64, too short, or plainly not random.
+            ConfigurationError: not base64, too short, or one that can be guessed.
         """
         material = _decode_secret(secret)
         return cls(id=_secret_id(material), algorithm=algorithm, material=material)
@@ -260,8 +260,8 @@ def _check_secret(algorithm: str, secret: Any) -> None:
             f"The secret holds {len(secret)} bytes, but at least {least} are needed for "
             f"{algorithm}. {how}"
         )
-    if len(set(secret)) < MIN_DISTINCT_BYTES:
-        raise ConfigurationError(f"The secret repeats a few bytes and can be guessed. {how}")
+    if weakness := find_weakness(secret):
+        raise ConfigurationError(f"The secret {weakness} and can be guessed. {how}")
 
 
 def _check_key(algorithm: str, material: Any) -> None:
