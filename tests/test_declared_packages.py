@@ -7,6 +7,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,6 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PACKAGE = ROOT / "src/jwt_auth_kit"
-
-OPTIONAL = {
-    "remote_keys.py": "jwks",
-    "stores/redis.py": "redis",
-    "stores/sqlalchemy.py": "sqlalchemy",
-    "passwords.py": "passlib",
-}
-"""Modules that import what an extra brings."""
 
 FIXED_IN = {
     "starlette": "1.3.1",  # CVE-2026-48710, -48817, -48818, -54282, -54283
@@ -39,6 +32,8 @@ def requirements(listed: list[str]) -> dict[str, Requirement]:
 
 
 DECLARED = requirements(PROJECT["dependencies"])
+EXTRAS = requirements([*chain(*PROJECT["optional-dependencies"].values())])
+"""test_layers.py says which modules may import what these bring."""
 
 
 def imported_packages(source: Path) -> Iterator[str]:
@@ -62,8 +57,7 @@ def distributions(package: str) -> set[str]:
 @pytest.mark.parametrize("source", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.name)
 def test_what_a_module_imports_is_declared(source: Path) -> None:
     name = source.relative_to(PACKAGE).as_posix()
-    extra = PROJECT["optional-dependencies"].get(OPTIONAL.get(name, ""), [])
-    allowed = DECLARED.keys() | requirements(extra).keys()
+    allowed = DECLARED.keys() | EXTRAS.keys()
     if name.startswith("testing/"):
         allowed |= {"pytest"}  # whoever runs these tests has it
 
