@@ -64,6 +64,8 @@ BOSS = {"user_id": "boss", "role": "admin"}
 SECRET = "tqp2LuLXVMPiMWn4Ww4lrKlOVQAQ7ZQ1tBPPzXbYDpE="
 
 BETTER_AUTH = TokenFormat.better_auth()
+LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
+REALM_KEY = Key.generate("RS256")
 WriterDep = Annotated[CurrentUser, Security(get_current_user, scopes=["write"])]
 
 
@@ -178,6 +180,38 @@ def claims_of(clock: Clock | None = None, **changes: Any) -> dict[str, Any]:
     now = int((clock or Clock())().timestamp())
     claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ada", "iat": now, "exp": now + 600}
     return {name: value for name, value in {**claims, **changes}.items() if value is not ...}
+
+
+def keycloak_verifier() -> TokenVerifier:
+    """Make the verifier of the guide."""
+    token_format = TokenFormat(
+        header_types=frozenset({"JWT", "at+jwt"}),
+        token_type="Bearer",
+        token_type_claim="typ",
+        role=lambda claims: "admin" if "boss" in claims["realm_access"]["roles"] else "user",
+        display_name="name",
+    )
+    return make_verifier(REALM_KEY, token_format=token_format)
+
+
+def keycloak_token(header_type: str = "JWT", **changes: Any) -> str:
+    """Sign what a realm of Keycloak does for a user."""
+    claims = {
+        "jti": "onrtac:0d5b1b5e-6bd2-4b4e-9c1a-2f7d3c1b7f0e",
+        "sub": "f:1",
+        "typ": "Bearer",
+        "azp": "shop",
+        "sid": "7c9b6e0a-2f0e-4a7e-8f0c-0f5a5f0d8f1e",
+        "acr": "1",
+        "realm_access": {"roles": ["boss", "offline_access"]},
+        "scope": "openid profile email",
+        "email_verified": True,
+        "name": "Ada Lovelace",
+        "preferred_username": "ada",
+        "email": "ada@example.com",
+    }
+    payload = json.dumps(claims_of(**{**claims, **changes})).encode()
+    return REALM_KEY.sign(payload, token_type=header_type)
 
 
 class TestTheSameDependencies:
@@ -506,6 +540,52 @@ class TestTokensOfOtherMakes:
         else:
             with pytest.raises(WrongTokenType):
                 await verifier.authenticate(token)
+
+    @pytest.mark.parametrize(
+        "header_types", [{"JWT"}, {None}, {"at+jwt", None}, {"jwt"}, {"application/JWT", "at+jwt"}]
+    )
+    def test_a_format_that_tells_no_kinds_apart_is_refused(
+        self, header_types: set[str | None]
+    ) -> None:
+        types = frozenset(header_types)
+
+        with pytest.raises(ConfigurationError, match="allow_untyped=True"):
+            TokenFormat(header_types=types, token_type=None)
+
+        TokenFormat(header_types=types, token_type=None, allow_untyped=True)
+        TokenFormat(header_types=types, token_type="Bearer", token_type_claim="typ")
+        TokenFormat(header_types=frozenset({"x+jwt"}), token_type=None)
+
+    async def test_an_access_token_of_keycloak_is_accepted(self) -> None:
+        user = await keycloak_verifier().authenticate(keycloak_token())
+
+        assert (user.id, user.role, user.email) == ("f:1", "admin", "ada@example.com")
+        assert user.scopes == {"openid", "profile", "email"}
+
+    @pytest.mark.parametrize(
+        ("kind", "changes"),
+        [
+            ("identity", {"typ": "ID", "nonce": "n", "at_hash": "h"}),
+            ("logout", {"typ": "Logout", "events": {LOGOUT_EVENT: {}}}),
+            ("refresh", {"typ": "Refresh"}),
+            ("offline", {"typ": "Offline"}),
+            ("bound to a key", {"typ": "DPoP", "cnf": {"jkt": "t"}}),
+            ("without a kind", {"typ": ...}),
+            ("several kinds", {"typ": ["Bearer"]}),
+        ],
+    )
+    async def test_another_token_of_keycloak_is_no_access_token(
+        self, kind: str, changes: dict[str, Any]
+    ) -> None:
+        # Each is signed with the key of the realm, for the same audience, and has not expired.
+        with pytest.raises(WrongTokenType):
+            await keycloak_verifier().authenticate(keycloak_token(**changes))
+
+    async def test_a_logout_token_with_its_own_header_type_is_refused(self) -> None:
+        token = keycloak_token("logout+jwt", typ="Logout", events={LOGOUT_EVENT: {}})
+
+        with pytest.raises(WrongTokenType):
+            await keycloak_verifier().authenticate(token)
 
     @pytest.mark.parametrize("typ", [5, ["at+jwt"], {}, None])
     async def test_a_typ_that_is_no_text_is_refused(self, typ: Any) -> None:

@@ -28,6 +28,9 @@ from .trusted_values import TrustedValue
 
 logger = logging.getLogger("jwt_auth_kit")
 
+GENERIC_TYPES = {"jwt", "application/jwt"}
+"""Values of the ``typ`` header, in lower case, that tokens of every kind may have."""
+
 Claim = str | Callable[[Mapping[str, Any]], Any] | None
 """The name of a claim, a function that is given all of them, or None where there is no such."""
 
@@ -40,13 +43,19 @@ class TokenFormat(TrustedValue):
     function that is given all claims; None says that there is none.
 
     Raises:
-        ConfigurationError: ``header_types`` is one text.
+        ConfigurationError: ``header_types`` is one text, or nothing tells access tokens from
+            the identity and logout tokens that the issuer signs with the same keys.
     """
 
     header_types: frozenset[str | None] = frozenset({HEADER_TYPES["access"]})
     """Values of the ``typ`` header that access tokens have; None where there is no such header."""
     token_type: str | None = "access"
-    """What the claim ``token_type`` says; None where there is no such claim."""
+    """What the claim says that tells the kind of a token; None where there is no such claim."""
+    token_type_claim: str = "token_type"
+    """The name of that claim: ``typ`` in Keycloak's tokens."""
+    allow_untyped: bool = False
+    """Accept tokens that do not say of what kind they are. Then the issuer must sign access tokens
+    only, or give them an audience that no other token has."""
     user_id: Claim = "sub"
     role: Claim = "role"
     email: Claim = "email"
@@ -59,19 +68,32 @@ class TokenFormat(TrustedValue):
     def __post_init__(self) -> None:
         if isinstance(self.header_types, str):
             raise ConfigurationError('header_types are several: frozenset({"at+jwt"}).')
+        if self.token_type is None and not self.allow_untyped and self._has_generic_type():
+            raise ConfigurationError(
+                "This TokenFormat accepts every token of the issuer, identity and logout tokens "
+                "included. Say what tells access tokens apart: header_types without None and "
+                '"JWT", or a claim with its value, token_type_claim="typ" and '
+                'token_type="Bearer" for example. If the issuer\'s tokens have neither, use '
+                "allow_untyped=True and an audience that only access tokens have."
+            )
+
+    def _has_generic_type(self) -> bool:
+        # RFC 9068 section 4 asks for "at+jwt"; "JWT" says no more than that it is a token.
+        return any(each is None or each.lower() in GENERIC_TYPES for each in self.header_types)
 
     @classmethod
     def rfc9068(cls, **claims: Claim) -> "TokenFormat":
         """Access tokens of an OAuth 2.0 server that follows RFC 9068; *claims* as above."""
         header_types = frozenset({"at+jwt", "application/at+jwt"})
-        names: dict[str, Claim] = {"display_name": "name", **claims}
+        names: dict[str, Any] = {"display_name": "name", **claims}
         return cls(header_types=header_types, token_type=None, **names)
 
     @classmethod
     def better_auth(cls, **claims: Claim) -> "TokenFormat":
         """Tokens of Better Auth's JWT plugin, which do not say of what kind they are."""
-        names: dict[str, Claim] = {"display_name": "name", **claims}
-        return cls(header_types=frozenset({None, "JWT"}), token_type=None, **names)
+        names: dict[str, Any] = {"display_name": "name", **claims}
+        header_types = frozenset({None, "JWT"})
+        return cls(header_types=header_types, token_type=None, allow_untyped=True, **names)
 
 
 class KeyFinder(Protocol):
@@ -211,13 +233,18 @@ class TokenVerifier:
         return _RingKeys(keys, self) if isinstance(keys, KeyRing) else keys
 
     def _check_kind(self, signed: SignedToken, claims: Mapping[str, Any]) -> None:
-        # An issuer signs more than access tokens with its keys (RFC 8725 section 3.11).
+        # An issuer signs more than access tokens with its keys (RFC 8725 section 3.11). Its
+        # identity and logout tokens must not open an API (RFC 9068 section 4).
         wanted = self._format
         if "typ" in signed.header and signed.type is None:
             raise _refused("typ is no text")
-        is_kind = wanted.token_type is None or claims.get("token_type") == wanted.token_type
+        is_kind = (
+            wanted.token_type is None or claims.get(wanted.token_type_claim) == wanted.token_type
+        )
         if signed.type not in wanted.header_types or not is_kind:
-            logger.debug("A token was refused: its typ or token_type is of another kind")
+            logger.debug(
+                "A token was refused: its typ or %s is of another kind", wanted.token_type_claim
+            )
             raise WrongTokenType
 
     def _check_parties(self, claims: Mapping[str, Any]) -> None:
