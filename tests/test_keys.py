@@ -13,7 +13,8 @@ from typing import Any, get_args
 
 import jwt as pyjwt
 import pytest
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa, x25519
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -721,7 +722,7 @@ class TestAlgorithmConfusion:
             "jwk": theirs.private_jwk() if theirs.is_symmetric else theirs.public_jwk(),
             "jku": "https://127.0.0.1:9/jwks.json",
             "x5u": "https://127.0.0.1:9/chain.pem",
-            "x5c": ["AAAA"],
+            "x5c": ["AAAA" if theirs.is_symmetric else certificate_of(theirs)],
             "x5t": "AAAA",
             "kid": theirs.id,
         }
@@ -748,6 +749,18 @@ class TestAlgorithmConfusion:
 def encoded(part: object) -> str:
     text = part if isinstance(part, bytes) else json.dumps(part).encode()
     return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
+
+
+def certificate_of(key: Key) -> str:
+    """Make a certificate that *key* has signed for itself, as ``x5c`` holds it."""
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "somebody")])
+    certificate = (
+        x509.CertificateBuilder(name, name, key.material.public_key(), 1)
+        .not_valid_before(NOW - timedelta(days=1))
+        .not_valid_after(NOW + timedelta(days=1))
+        .sign(key.material, None if key.algorithm == "EdDSA" else hashes.SHA256())
+    )
+    return base64.b64encode(certificate.public_bytes(serialization.Encoding.DER)).decode()
 
 
 def header_of(key: Key, **changes: Any) -> dict[str, Any]:
