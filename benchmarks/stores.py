@@ -600,7 +600,7 @@ def rows_of(size: int, user_ids: Sequence[str], dialect: Dialect) -> Iterator[tu
     names = [column.name for column in sessions.columns]
     for number in range(size):
         session = session_of(number, user_ids)
-        values = (getattr(session, name) for name in names)
+        values = (getattr(session, name, None) for name in names)
         yield tuple(dialect.moment(v) if isinstance(v, datetime) else v for v in values)
 
 

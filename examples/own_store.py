@@ -12,7 +12,13 @@ from typing import Any, TypeVar
 
 from jwt_auth_kit import Session, StoreUnavailable
 from jwt_auth_kit.sessions import SessionChanges
-from jwt_auth_kit.stores.base import Epochs, Revocations, StaleLogin, StoredSession
+from jwt_auth_kit.stores.base import (
+    FEED_PAGE,
+    Epochs,
+    Revocations,
+    StaleLogin,
+    StoredSession,
+)
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS sessions (id TEXT PRIMARY KEY, user_id TEXT, ended_at TEXT, data TEXT);
@@ -129,12 +135,16 @@ class SQLiteStore:
         # There is one writer at a time, so no number turns up after a higher one. The first
         # read begins earlier than asked for, because clocks differ.
         number, since = int(cursor or 0), "" if cursor else to_text(now - 2 * keep)
-        query = "SELECT number, session_id, user_id, epoch FROM feed WHERE number > ? AND at >= ?"
-        news = db.execute(query, (number, since)).fetchall()
+        query = (
+            "SELECT number, session_id, user_id, epoch FROM feed"
+            " WHERE number > ? AND at >= ? ORDER BY number LIMIT ?"
+        )
+        news = db.execute(query, (number, since, FEED_PAGE)).fetchall()
         return Revocations(
             session_ids=[session_id for _, session_id, _, _ in news if session_id is not None],
             epochs=[(user_id, epoch) for _, _, user_id, epoch in news if user_id is not None],
             cursor=str(max([number, *(row[0] for row in news)])),
+            has_more=len(news) == FEED_PAGE,
         )
 
     @step

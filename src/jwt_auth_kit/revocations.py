@@ -103,8 +103,9 @@ class RevocationFeed:
 class RevocationWatch:
     """Keeps a feed up with what other processes revoke, without a background task.
 
-    The first request that finds the feed older than the interval reads the store; those that
-    come meanwhile wait for the same read.
+    The first request that finds the feed older than the interval reads the store, page after
+    page; those that come meanwhile wait for the same read. Where there are more pages than the
+    time for one read allows, the next request reads on behind them.
 
     Args:
         feed: what is kept up.
@@ -158,19 +159,34 @@ class RevocationWatch:
         return await asyncio.shield(task)
 
     async def _update(self, now: datetime) -> bool:
-        started = time.monotonic()
+        begun = time.monotonic()
         try:
-            async with asyncio.timeout(READ_TIMEOUT):
-                revoked = await self._read(self._cursor)
+            while True:
+                started = time.monotonic()
+                async with asyncio.timeout(READ_TIMEOUT):
+                    revoked = await self._read(self._cursor)
+                self._take(revoked, now)
+                if not revoked.has_more:
+                    break
+                if time.monotonic() - begun > READ_TIMEOUT / 2:
+                    return self._has_backlog()
+                await asyncio.sleep(0)  # other requests have their turn between two pages
         except (ServiceUnavailable, TimeoutError):
             logger.warning("The revocation feed could not be read; tokens are handled by "
                            "when_stale=%r until it can.", self._when_stale)  # fmt: skip
             self._retry_at = time.monotonic() + RETRY_AFTER
             return False
+        self._fresh_until = started + self._interval
+        return True
+
+    def _has_backlog(self) -> bool:
+        logger.warning("The revocation feed has a backlog; tokens are handled by "
+                       "when_stale=%r until it is read.", self._when_stale)  # fmt: skip
+        return False  # the next request reads on at once
+
+    def _take(self, revoked: Revocations, now: datetime) -> None:
         for session_id in revoked.session_ids:
             self._feed.add_session(session_id, now)
         for user_id, epoch in revoked.epochs:
             self._feed.add_epoch(user_id, epoch, now)
         self._cursor = revoked.cursor
-        self._fresh_until = started + self._interval
-        return True

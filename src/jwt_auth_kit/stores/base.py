@@ -14,6 +14,15 @@ from ..errors import ConfigurationError
 from ..sessions import Session, SessionChanges
 from ..trusted_values import Hidden, TrustedValue
 
+FEED_LIFE = timedelta(days=1)
+"""How long stores remember a revocation for other processes; access tokens live shorter."""
+
+FEED_OVERLAP = timedelta(seconds=60)
+"""Clocks of processes differ by less, and a write is visible within it after its moment."""
+
+FEED_PAGE = 5000
+"""How many entries one call of ``TokenStore.revoked_since`` returns, about."""
+
 TOO_MANY_SESSIONS = "too_many_sessions"
 """Why ``TokenStore.create`` ends a session."""
 
@@ -47,6 +56,9 @@ class Revocations(NamedTuple):
 
     cursor: str
     """Pass it to the next call."""
+
+    has_more: bool = False
+    """Whether there was more than one call returns; the next one should follow at once."""
 
 
 class StaleLogin(Exception):
@@ -93,7 +105,12 @@ class TokenStore(Protocol):
     async def revoke_all(self, user_id: str, reason: str, now: datetime) -> int:
         """End every session of a user; return the new epoch, which is also ``sessions_from``.
 
-        No session of an earlier epoch can be created afterwards.
+        No session of an earlier epoch can be created afterwards. The epoch alone ends them, and
+        is all that ``revoked_since`` tells of it. That each session says when and why it ended
+        may be written afterwards, in several steps.
+
+        A database that can lose its last writes, by failing over to a replica, must not give an
+        epoch a second time: it takes the milliseconds of *now* where those are higher.
         """
         ...
 
@@ -131,6 +148,9 @@ class TokenStore(Protocol):
         self, cursor: str | None, now: datetime, *, keep: timedelta
     ) -> Revocations:
         """Return what was revoked after *cursor*; None begins *keep* before *now*.
+
+        Not all at once: a call returns about ``FEED_PAGE`` entries, its cursor stands behind the
+        last of them, and ``has_more`` says that the next call finds more.
 
         Transactions and replicas show a write later than the moment it carries, so entries may
         come twice; none may be left out.

@@ -3,17 +3,21 @@
 import asyncio
 import threading
 import uuid
-from collections import defaultdict, deque
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from heapq import heappop, heappush, nlargest, nsmallest
-from itertools import islice
+from operator import itemgetter
 
 from ..errors import EmailTaken
 from ..sessions import Session, SessionChanges
 from ..trusted_values import Hidden, TrustedValue
 from .base import (
+    FEED_LIFE,
+    FEED_OVERLAP,
+    FEED_PAGE,
     MAX_LISTED,
     TOO_MANY_SESSIONS,
     Epochs,
@@ -23,7 +27,6 @@ from .base import (
     StoredSession,
 )
 
-MAX_FEED = 100_000
 BATCH = 1000
 """How many sessions are marked as ended in one go; other requests run in between."""
 
@@ -43,8 +46,9 @@ class MemoryTokenStore:
         """A heap of when sessions end; an entry may be too early, never too late."""
 
         self._epochs: dict[str, Epochs] = {}
-        self._feed: deque[tuple[str, str | int]] = deque(maxlen=MAX_FEED)
-        self._announced = 0
+        self._feed: list[tuple[datetime, str, str | int]] = []
+        self._forgotten = 0
+        """How many entries the feed has dropped at its beginning."""
         self._failures: dict[str, int] = {}
 
     async def create(self, session: Session, *, most: int | None = None) -> Sequence[str]:
@@ -86,13 +90,13 @@ class MemoryTokenStore:
         with self._lock:
             epoch = self._epochs.get(user_id, NO_EPOCHS).epoch + 1
             self._epochs[user_id] = Epochs(epoch, epoch)
-            self._announce(user_id, epoch)
+            self._announce(user_id, epoch, now)
             dead = sorted(self._open.get(user_id, ()))
         # The epoch has ended them; what is left is to note when and why, a few at a time.
         for batch in _batches(dead):
             with self._lock:
                 for session_id in batch:
-                    self._revoke(user_id, session_id, reason, now)
+                    self._mark(user_id, session_id, reason, now)
             await asyncio.sleep(0)
         return epoch
 
@@ -104,12 +108,12 @@ class MemoryTokenStore:
             others = sorted(self._open.get(user_id, set()) - {keep})
             return [each for each in others if self._revoke(user_id, each, reason, now)]
 
-    async def void_access_tokens(self, user_id: str, now: datetime) -> int:  # noqa: ARG002
+    async def void_access_tokens(self, user_id: str, now: datetime) -> int:
         """See TokenStore.void_access_tokens."""
         with self._lock:
             epochs = self._epochs.get(user_id, NO_EPOCHS)
             self._epochs[user_id] = Epochs(epochs.epoch + 1, epochs.sessions_from)
-            self._announce(user_id, epochs.epoch + 1)
+            self._announce(user_id, epochs.epoch + 1, now)
             return epochs.epoch + 1
 
     async def epochs(self, user_id: str) -> Epochs:
@@ -131,22 +135,20 @@ class MemoryTokenStore:
         return nlargest(limit, live, key=_age)
 
     async def revoked_since(
-        self,
-        cursor: str | None,
-        now: datetime,  # noqa: ARG002
-        *,
-        keep: timedelta,  # noqa: ARG002
+        self, cursor: str | None, now: datetime, *, keep: timedelta
     ) -> Revocations:
         """See TokenStore.revoked_since."""
         with self._lock:
-            end = self._announced
-            missed = min(end - int(cursor or 0), len(self._feed))
-            entries = list(islice(reversed(self._feed), missed))
-        return Revocations(
-            session_ids=[mark for _, mark in entries if isinstance(mark, str)],
-            epochs=[(user_id, mark) for user_id, mark in entries if isinstance(mark, int)],
-            cursor=str(end),
-        )
+            first = self._count_before(now - keep - FEED_OVERLAP)
+            start = first if cursor is None else max(int(cursor) - self._forgotten, 0)
+            entries = self._feed[start : start + FEED_PAGE]
+            end = start + len(entries)
+            return Revocations(
+                session_ids=[mark for _, _, mark in entries if isinstance(mark, str)],
+                epochs=[(user_id, mark) for _, user_id, mark in entries if isinstance(mark, int)],
+                cursor=str(self._forgotten + end),
+                has_more=end < len(self._feed),
+            )
 
     async def count_failure(self, user_id: str) -> int:
         """See FailureStore.count_failure."""
@@ -200,6 +202,12 @@ class MemoryTokenStore:
         return [sessions[each] for each in ids if sessions[each].is_live(now, sessions_from=first)]
 
     def _revoke(self, user_id: str, session_id: str, reason: str, now: datetime) -> bool:
+        if not self._mark(user_id, session_id, reason, now):
+            return False
+        self._announce(user_id, session_id, now)
+        return True
+
+    def _mark(self, user_id: str, session_id: str, reason: str, now: datetime) -> bool:
         session = self._find(user_id, session_id)
         if session is None or session.revoked_at is not None:
             return False
@@ -208,7 +216,6 @@ class MemoryTokenStore:
         )
         self._open[user_id].discard(session_id)
         heappush(self._ends, (now, user_id, session_id))
-        self._announce(user_id, session_id)
         return True
 
     def _delete(self, session: Session) -> None:
@@ -218,9 +225,16 @@ class MemoryTokenStore:
         if not self._sessions[user_id]:
             del self._sessions[user_id], self._open[user_id]
 
-    def _announce(self, user_id: str, mark: str | int) -> None:
-        self._feed.append((user_id, mark))
-        self._announced += 1
+    def _announce(self, user_id: str, mark: str | int, now: datetime) -> None:
+        at = max(now, self._feed[-1][0]) if self._feed else now
+        self._feed.append((at, user_id, mark))
+        old = self._count_before(at - FEED_LIFE)
+        if old > len(self._feed) // 2:
+            del self._feed[:old]
+            self._forgotten += old
+
+    def _count_before(self, moment: datetime) -> int:
+        return bisect_left(self._feed, moment, key=itemgetter(0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

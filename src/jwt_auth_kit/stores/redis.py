@@ -27,6 +27,9 @@ from redis.exceptions import RedisClusterException, RedisError
 from ..errors import StoreUnavailable
 from ..sessions import TOMBSTONE, Session, SessionChanges
 from .base import (
+    FEED_LIFE,
+    FEED_OVERLAP,
+    FEED_PAGE,
     MAX_LISTED,
     TOO_MANY_SESSIONS,
     Epochs,
@@ -39,14 +42,9 @@ logger = logging.getLogger("jwt_auth_kit")
 
 FAILURES = (RedisError, RedisClusterException, OSError)
 BUCKETS = 64
-FEED_LIFE = timedelta(days=1)
-"""How long a revocation stays in the stream; access tokens live shorter."""
-
+MORE = "+"
 BATCH = 500
 """How many sessions one script ends; other clients of Redis are served in between."""
-
-FEED_OVERLAP = timedelta(seconds=60)
-"""The clocks of processes differ by less than this; entries are read twice."""
 
 _EPOCH_ZERO = datetime(1970, 1, 1, tzinfo=UTC)
 _FIELDS = {field.name: field.type for field in fields(Session)}
@@ -73,6 +71,16 @@ local function end_session(key, reason, now, forget_at)
     redis.call('PEXPIREAT', key, forget_at)
   end
   return true
+end
+"""
+
+_NEXT_EPOCH = """
+local function next_epoch(epochs, now)
+  -- The clock makes sure that an epoch which a failover lost is not given a second time.
+  local last = tonumber(redis.call('HGET', epochs, 'epoch') or 0)
+  local epoch = string.format('%.0f', math.max(last + 1, tonumber(now)))
+  redis.call('HSET', epochs, 'epoch', epoch)
+  return epoch
 end
 """
 
@@ -169,10 +177,11 @@ return 1
 
 _REVOKE_ALL = (
     _ANNOUNCE
+    + _NEXT_EPOCH
     + """
 local open, ends, ended, epochs, feed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local user_id, announced_at, life = ARGV[1], ARGV[2], ARGV[3]
-local epoch = redis.call('HINCRBY', epochs, 'epoch', 1)
+local epoch = next_epoch(epochs, announced_at)
 redis.call('HSET', epochs, 'sessions_from', epoch)
 if redis.call('EXISTS', open) == 1 then redis.call('RENAME', open, ended) end
 redis.call('UNLINK', ends)
@@ -181,20 +190,13 @@ return epoch
 """
 )
 
-_END_ENDED = (
-    _ANNOUNCE
-    + _END
+_NOTE_ENDS = (
+    _END
     + """
-local ended, feed = KEYS[1], KEYS[2]
-local prefix, reason, now, forget_at, batch = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local announced_at, life = ARGV[6], ARGV[7]
+local ended = KEYS[1]
+local prefix, reason, now, forget_at, batch = unpack(ARGV)
 local popped = redis.call('ZPOPMIN', ended, batch)
-for i = 1, #popped, 2 do
-  -- Told one by one too: should a failover lose the epoch, it would be given a second time.
-  if end_session(prefix .. popped[i], reason, now, forget_at) then
-    announce(feed, announced_at, life, 'session', popped[i])
-  end
-end
+for i = 1, #popped, 2 do end_session(prefix .. popped[i], reason, now, forget_at) end
 return redis.call('ZCARD', ended)
 """
 )
@@ -223,10 +225,11 @@ return {ended, redis.call('ZCARD', open) - (redis.call('ZSCORE', open, keep) and
 
 _VOID = (
     _ANNOUNCE
+    + _NEXT_EPOCH
     + """
 local epochs, feed = KEYS[1], KEYS[2]
 local user_id, announced_at, life = ARGV[1], ARGV[2], ARGV[3]
-local epoch = redis.call('HINCRBY', epochs, 'epoch', 1)
+local epoch = next_epoch(epochs, announced_at)
 announce(feed, announced_at, life, 'user', user_id, 'epoch', epoch)
 return epoch
 """
@@ -278,7 +281,7 @@ class RedisTokenStore:
         self._compare_and_set = self._client.register_script(_COMPARE_AND_SET)
         self._revoke = self._client.register_script(_REVOKE)
         self._revoke_all = self._client.register_script(_REVOKE_ALL)
-        self._end_ended = self._client.register_script(_END_ENDED)
+        self._note_ends = self._client.register_script(_NOTE_ENDS)
         self._revoke_others = self._client.register_script(_REVOKE_OTHERS)
         self._void = self._client.register_script(_VOID)
         self._list = self._client.register_script(_LIST)
@@ -352,7 +355,7 @@ class RedisTokenStore:
                 args=[user_id, _milliseconds(now), _FEED_LIFE],
             )
         with suppress(StoreUnavailable):
-            await self._note_ends(key, reason, now)
+            await self._say_why(key, reason, now)
         return int(epoch)
 
     async def revoke_others(
@@ -417,17 +420,22 @@ class RedisTokenStore:
         self, cursor: str | None, now: datetime, *, keep: timedelta
     ) -> Revocations:
         """See TokenStore.revoked_since."""
-        since = cursor or str(_milliseconds(now - keep - FEED_OVERLAP))
+        start = str(_milliseconds(now - keep - FEED_OVERLAP))
+        places = cursor.split() if cursor else [start] * BUCKETS
+        crowded = sum(place.endswith(MORE) for place in places)
+        counts = [_share(place, crowded) for place in places]
         async with self._client.pipeline(transaction=False) as pipeline:
-            for bucket in range(BUCKETS):
-                pipeline.xrange(self._feed(bucket), min=since)
+            for bucket, (place, count) in enumerate(zip(places, counts, strict=True)):
+                pipeline.xrange(self._feed(bucket), min=place.removesuffix(MORE), count=count)
             with _translated:
                 answers = await pipeline.execute()
-        entries = [_texts(values) for answer in answers for _, values in answer]
+        pages = [_page(*each) for each in zip(places, answers, counts, strict=True)]
+        entries = [_texts(values) for page, _ in pages for _, values in page]
         return Revocations(
             session_ids=[entry["session"] for entry in entries if "session" in entry],
             epochs=[(e["user"], int(e["epoch"])) for e in entries if "user" in e],
-            cursor=str(_milliseconds(now - FEED_OVERLAP)),
+            cursor=" ".join(place for _, place in pages),
+            has_more=any(place.endswith(MORE) for _, place in pages),
         )
 
     async def count_failure(self, user_id: str) -> int:
@@ -454,17 +462,14 @@ class RedisTokenStore:
         """Close the client: for programs that share it with nothing else."""
         await self._client.aclose()
 
-    async def _note_ends(self, key: "_Keys", reason: str, now: datetime) -> None:
+    async def _say_why(self, key: "_Keys", reason: str, now: datetime) -> None:
         """Note in each session that fell to an end of all when and why, a few at a time."""
         left = 1
         while left:
             with _translated:
-                left = await self._end_ended(
-                    keys=[key.ended, key.feed],
-                    args=[
-                        *(key.session(""), reason, _text(now), _forget_at(now), BATCH),
-                        *(_milliseconds(now), _FEED_LIFE),
-                    ],
+                left = await self._note_ends(
+                    keys=[key.ended],
+                    args=[key.session(""), reason, _text(now), _forget_at(now), BATCH],
                 )
 
     def _keys(self, user_id: str) -> "_Keys":
@@ -476,6 +481,29 @@ class RedisTokenStore:
 
     def _feed(self, bucket: int) -> str:
         return f"{self._tag(bucket)}:revoked"
+
+
+# A cursor holds a place in each bucket's stream: the id of the last entry that was read, or a
+# moment in milliseconds; MORE behind it says that there is more to read at once.
+
+
+def _share(place: str, crowded: int) -> int:
+    """Return how many entries of a bucket to read; those with a backlog share a page."""
+    return FEED_PAGE // (crowded if place.endswith(MORE) else BUCKETS) + 1
+
+
+def _page(place: str, answer: Sequence[Any], asked: int) -> tuple[Sequence[Any], str]:
+    """Return the entries behind *place*, and the place behind them."""
+    place = place.removesuffix(MORE)
+    more = MORE if len(answer) == asked else ""
+    moment, is_entry, _ = place.partition("-")
+    if not is_entry:
+        return answer, (_as_text(answer[-1][0]) if answer else place) + more
+    if not answer or _as_text(answer[0][0]) != place:
+        # Our place is gone: it is older than the stream is long, or a failover lost the stream's
+        # end, and what was written since may stand before it.
+        return [], str(int(moment) - _OVERLAP) + MORE
+    return answer[1:], _as_text(answer[-1][0]) + more
 
 
 class _Keys:
@@ -514,6 +542,7 @@ def _milliseconds(moment: datetime) -> int:
 
 
 _FEED_LIFE = int(FEED_LIFE.total_seconds() * 1000)
+_OVERLAP = int(FEED_OVERLAP.total_seconds() * 1000)
 
 
 def _forget_at(end: datetime) -> int:

@@ -3,13 +3,14 @@
 Needs the ``sqlalchemy`` extra and a driver such as aiosqlite or asyncpg.
 """
 
+import json
 import logging
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 try:
     import sqlalchemy  # noqa: F401
@@ -29,12 +30,14 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Select,
     String,
     Table,
     TypeDecorator,
     Update,
     and_,
     bindparam,
+    case,
     delete,
     false,
     func,
@@ -55,6 +58,8 @@ from sqlalchemy.schema import Column, CreateIndex, CreateTable
 from ..errors import ConfigurationError, EmailTaken, StoreUnavailable
 from ..sessions import Session, SessionChanges
 from .base import (
+    FEED_OVERLAP,
+    FEED_PAGE,
     MAX_LISTED,
     TOO_MANY_SESSIONS,
     Epochs,
@@ -81,9 +86,6 @@ _UPSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql
 
 BATCH = 1000
 """How many sessions are ended in one transaction; other requests run in between."""
-
-FEED_OVERLAP = timedelta(seconds=60)
-"""Transactions become visible later than the moment they carry; entries are read twice."""
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -129,7 +131,7 @@ sessions = Table(
     metadata,
     Column("id", String(32), primary_key=True),
     Column("user_id", String(255), nullable=False),
-    Column("epoch", Integer, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
     Column("salt", LargeBinary(16), nullable=False),
     Column("created_at", UTCDateTime, nullable=False),
     Column("auth_time", UTCDateTime, nullable=False),
@@ -146,9 +148,15 @@ sessions = Table(
     Column("revoked_at", UTCDateTime),
     Column("revoke_reason", String(50)),
     Column("version", BigInteger, nullable=False),
+    Column("announced_at", UTCDateTime),
+    Index("ix_auth_sessions_announced_at", "announced_at", "id"),
     Index("ix_auth_sessions_revoked_at", "revoked_at"),
     Index("ix_auth_sessions_idle_expires_at", "idle_expires_at"),
 )
+_COLUMNS = tuple(column for column in sessions.columns if column.name != "announced_at")
+"""The fields of a session. The other column is for the feed: when the end of this one session
+was told; null where an epoch told it."""
+
 _IS_OPEN = sessions.c.revoked_at.is_(None)
 Index(
     "ix_auth_sessions_open",
@@ -164,10 +172,10 @@ epochs = Table(
     "auth_epochs",
     metadata,
     Column("user_id", String(255), primary_key=True),
-    Column("epoch", Integer, nullable=False),
-    Column("sessions_from", Integer, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("sessions_from", BigInteger, nullable=False),
     Column("changed_at", UTCDateTime, nullable=False),
-    Index("ix_auth_epochs_changed_at", "changed_at"),
+    Index("ix_auth_epochs_changed_at", "changed_at", "user_id"),
 )
 
 failures = Table(
@@ -236,7 +244,8 @@ class SQLAlchemyTokenStore:
         if row is None:
             return None
         *values, epoch, sessions_from = row
-        session = Session(**dict(zip(_COLUMNS, values, strict=True)))
+        names = (column.name for column in _COLUMNS)
+        session = Session(**dict(zip(names, values, strict=True)))
         return StoredSession(session, Epochs(epoch or 0, sessions_from or 0))
 
     async def compare_and_set(
@@ -255,7 +264,7 @@ class SQLAlchemyTokenStore:
 
     async def revoke(self, user_id: str, session_id: str, reason: str, now: datetime) -> bool:
         """See TokenStore.revoke."""
-        statement = _revoked(reason, now).where(_is_session(user_id, session_id))
+        statement = _announced(reason, now).where(_is_session(user_id, session_id))
         async with _transaction(self._single) as connection:
             return (await connection.execute(statement)).rowcount == 1
 
@@ -269,7 +278,7 @@ class SQLAlchemyTokenStore:
         # The epoch has ended them; what is left is to note when and why, a few at a time.
         before = and_(sessions.c.user_id == user_id, sessions.c.epoch < epoch)
         with suppress(StoreUnavailable):
-            while len(await self._end_batch(user_id, before, reason, now)) == BATCH:
+            while len(await self._end_batch(user_id, before, _revoked(reason, now))) == BATCH:
                 pass
         return epoch
 
@@ -279,7 +288,7 @@ class SQLAlchemyTokenStore:
         """See TokenStore.revoke_others."""
         others = and_(sessions.c.user_id == user_id, sessions.c.id != (keep or ""))
         ended: list[str] = []
-        while batch := await self._end_batch(user_id, others, reason, now):
+        while batch := await self._end_batch(user_id, others, _announced(reason, now)):
             ended += batch
         return ended
 
@@ -300,7 +309,7 @@ class SQLAlchemyTokenStore:
     ) -> Sequence[Session]:
         """See TokenStore.list_by_user."""
         query = (
-            select(sessions)
+            select(*_COLUMNS)
             .select_from(sessions.outerjoin(epochs, epochs.c.user_id == sessions.c.user_id))
             .where(sessions.c.user_id == user_id, _IS_OPEN)
             .where(sessions.c.expires_at > now, sessions.c.idle_expires_at > now)
@@ -321,15 +330,20 @@ class SQLAlchemyTokenStore:
         self, cursor: str | None, now: datetime, *, keep: timedelta
     ) -> Revocations:
         """See TokenStore.revoked_since."""
-        since = datetime.fromisoformat(cursor) if cursor else now - keep - FEED_OVERLAP
-        ended = select(sessions.c.id).where(sessions.c.revoked_at >= since)
-        changed = select(epochs.c.user_id, epochs.c.epoch).where(
-            epochs.c.changed_at >= since, epochs.c.epoch > 0
-        )
+        place = _Place.read(cursor) if cursor else _Place.at(now - keep - FEED_OVERLAP)
+        ended = _behind(sessions.c.announced_at, sessions.c.id, place.session)
+        changed = _behind(epochs.c.changed_at, epochs.c.user_id, place.epoch)
+        changed = changed.add_columns(epochs.c.epoch).where(epochs.c.epoch > 0)
         async with _connection(self._single) as connection:
-            session_ids = (await connection.execute(ended)).scalars().all()
-            marks = [(row.user_id, row.epoch) for row in await connection.execute(changed)]
-        return Revocations(session_ids, marks, cursor=(now - FEED_OVERLAP).isoformat())
+            session_rows = (await connection.execute(ended)).all()
+            epoch_rows = (await connection.execute(changed)).all()
+        has_more = FEED_PAGE in {len(session_rows), len(epoch_rows)}
+        return Revocations(
+            session_ids=[row.id for row in session_rows],
+            epochs=[(row.user_id, row.epoch) for row in epoch_rows],
+            cursor=place.behind(session_rows, epoch_rows, now, has_more=has_more).text(),
+            has_more=has_more,
+        )
 
     async def count_failure(self, user_id: str) -> int:
         """See FailureStore.count_failure."""
@@ -370,12 +384,10 @@ class SQLAlchemyTokenStore:
         """Close the connections of the engine: for programs that share it with nothing else."""
         await self._engine.dispose()
 
-    async def _end_batch(
-        self, user_id: str, which: ColumnElement[bool], reason: str, now: datetime
-    ) -> Sequence[str]:
+    async def _end_batch(self, user_id: str, which: ColumnElement[bool], end: Any) -> Sequence[str]:
         """End some sessions of a user; return their ids, none where no more are left."""
         some = select(sessions.c.id).where(which, _IS_OPEN).limit(BATCH)
-        statement = _revoked(reason, now).where(sessions.c.id.in_(some)).returning(sessions.c.id)
+        statement = end.where(sessions.c.id.in_(some)).returning(sessions.c.id)
         async with _transaction(self._engine) as connection:
             # Whoever changes several sessions of a user holds the epochs, and so nobody can wait
             # for a session in here while another waits the other way round.
@@ -538,12 +550,11 @@ def _key(user_id: str, session_id: str) -> dict[str, Any]:
 
 
 # The two statements of a refresh are built once: building one costs as much as sending it.
-_COLUMNS = tuple(column.name for column in sessions.columns)
 _THIS_SESSION = and_(
     sessions.c.id == bindparam("the_session"), sessions.c.user_id == bindparam("the_user")
 )
 _GET = (
-    select(sessions, epochs.c.epoch, epochs.c.sessions_from)
+    select(*_COLUMNS, epochs.c.epoch, epochs.c.sessions_from)
     .select_from(sessions.outerjoin(epochs, epochs.c.user_id == sessions.c.user_id))
     .where(_THIS_SESSION)
 )
@@ -578,6 +589,11 @@ def _revoked(reason: str, now: Any) -> Any:
     )
 
 
+def _announced(reason: str, now: Any) -> Any:
+    """End sessions whose end no epoch tells."""
+    return _revoked(reason, now).values(announced_at=now)
+
+
 async def _insert_session(connection: AsyncConnection, session: Session, *, is_alone: bool) -> bool:
     """Insert if the user's epochs allow it, holding them still meanwhile.
 
@@ -593,10 +609,10 @@ async def _insert_session(connection: AsyncConnection, session: Session, *, is_a
     )
     values = [
         literal(getattr(session, column.name), column.type).label(column.name)
-        for column in sessions.columns
+        for column in _COLUMNS
     ]
     row = select(*values).select_from(allowed).where(allowed.c.sessions_from <= session.epoch)
-    statement = insert(sessions).from_select([column.name for column in sessions.columns], row)
+    statement = insert(sessions).from_select([column.name for column in _COLUMNS], row)
     return (await connection.execute(statement.returning(sessions.c.id))).first() is not None
 
 
@@ -630,7 +646,7 @@ _TOO_MANY = (
     .offset(bindparam("others", type_=Integer))
 )
 _MAKE_ROOM = (
-    _revoked(TOO_MANY_SESSIONS, bindparam("now", type_=UTCDateTime))
+    _announced(TOO_MANY_SESSIONS, bindparam("now", type_=UTCDateTime))
     .where(sessions.c.id.in_(_TOO_MANY))
     .returning(sessions.c.id)
 )
@@ -659,21 +675,75 @@ def _lock_epochs(connection: AsyncConnection, user_id: str) -> Executable:
     return update(epochs).where(epochs.c.user_id == user_id).values(epoch=epochs.c.epoch)
 
 
+Row = tuple[datetime, str]
+
+
+class _Place(NamedTuple):
+    """How far a pass over the feed has come, and where the next pass begins.
+
+    Rows become visible later than the moment they carry. So a pass begins a while before the one
+    in front of it did; within a pass, each page begins behind the last row of the page before,
+    so that a pass ends however many rows there are.
+    """
+
+    session: Row
+    epoch: Row
+    next_pass: datetime | None = None
+
+    @classmethod
+    def at(cls, moment: datetime) -> "_Place":
+        return cls((moment, ""), (moment, ""))
+
+    @classmethod
+    def read(cls, cursor: str) -> "_Place":
+        ended_at, session_id, changed_at, user_id, next_pass = json.loads(cursor)
+        return cls(
+            (datetime.fromisoformat(ended_at), session_id),
+            (datetime.fromisoformat(changed_at), user_id),
+            datetime.fromisoformat(next_pass) if next_pass else None,
+        )
+
+    def text(self) -> str:
+        (ended_at, session_id), (changed_at, user_id), next_pass = self
+        return json.dumps([ended_at, session_id, changed_at, user_id, next_pass], default=str)
+
+    def behind(
+        self, ended: Sequence[Any], changed: Sequence[Any], now: datetime, *, has_more: bool
+    ) -> "_Place":
+        next_pass = self.next_pass or now - FEED_OVERLAP
+        if not has_more:
+            return _Place.at(next_pass)
+        return _Place(
+            (ended[-1][0], ended[-1][1]) if ended else self.session,
+            (changed[-1][0], changed[-1][1]) if changed else self.epoch,
+            next_pass,
+        )
+
+
+def _behind(moment: ColumnElement[Any], key: ColumnElement[Any], row: Row) -> Select[Any]:
+    place = tuple_(literal(row[0], UTCDateTime), literal(row[1], String))
+    query = select(moment, key).where(tuple_(moment, key) > place)
+    return query.order_by(moment, key).limit(FEED_PAGE)
+
+
 async def _next_epoch(connection: AsyncConnection, user_id: str, now: datetime) -> int:
     await connection.execute(
         _insert_epochs(connection, user_id=user_id, epoch=0, sessions_from=0, changed_at=now)
     )
+    # The clock makes sure that an epoch which a failover lost is not given a second time.
+    clock = literal(int(now.timestamp() * 1000), BigInteger)
+    following = epochs.c.epoch + 1
     statement = (
         update(epochs)
         .where(epochs.c.user_id == user_id)
-        .values(epoch=epochs.c.epoch + 1, changed_at=now)
+        .values(epoch=case((following > clock, following), else_=clock), changed_at=now)
         .returning(epochs.c.epoch)
     )
     return int((await connection.execute(statement)).scalar_one())
 
 
 def _session(row: Mapping[Any, Any]) -> Session:
-    return Session(**{column.name: row[column.name] for column in sessions.columns})
+    return Session(**{column.name: row[column.name] for column in _COLUMNS})
 
 
 def _what_failed(error: IntegrityError, model: type[Any]) -> str:

@@ -27,7 +27,7 @@ def upgrade() -> None:
         "auth_sessions",
         sa.Column("id", sa.String(32), primary_key=True),
         sa.Column("user_id", sa.String(255), nullable=False),
-        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
         sa.Column("salt", sa.LargeBinary(16), nullable=False),
         sa.Column("created_at", MOMENT, nullable=False),
         sa.Column("auth_time", MOMENT, nullable=False),
@@ -44,9 +44,11 @@ def upgrade() -> None:
         sa.Column("revoked_at", MOMENT),
         sa.Column("revoke_reason", sa.String(50)),
         sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("announced_at", MOMENT),
     )
     for column in ("revoked_at", "idle_expires_at"):
         op.create_index(f"ix_auth_sessions_{column}", "auth_sessions", [column])
+    op.create_index("ix_auth_sessions_announced_at", "auth_sessions", ["announced_at", "id"])
     op.create_index(
         "ix_auth_sessions_open",
         "auth_sessions",
@@ -57,11 +59,11 @@ def upgrade() -> None:
     op.create_table(
         "auth_epochs",
         sa.Column("user_id", sa.String(255), primary_key=True),
-        sa.Column("epoch", sa.Integer(), nullable=False),
-        sa.Column("sessions_from", sa.Integer(), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.Column("sessions_from", sa.BigInteger(), nullable=False),
         sa.Column("changed_at", MOMENT, nullable=False),
     )
-    op.create_index("ix_auth_epochs_changed_at", "auth_epochs", ["changed_at"])
+    op.create_index("ix_auth_epochs_changed_at", "auth_epochs", ["changed_at", "user_id"])
     op.create_table(
         "auth_failures",
         sa.Column("user_id", sa.String(255), primary_key=True),
