@@ -35,7 +35,7 @@ async def register(kit: AuthKit) -> SignedIn:
 
 
 async def test_register_refuses_what_is_no_address_without_repeating_it() -> None:
-    with pytest.raises(ValueError, match=r"^not a valid e-mail address$"):
+    with pytest.raises(ValueError, match=r"^Not a valid e-mail address$"):
         await make_kit().register("no address", PASSWORD)
 
 

@@ -13,7 +13,7 @@ from apps import EMAIL, PASSWORD, make_app, make_kit
 from jwt_auth_kit import CurrentUser, UserDep, auth_router, get_optional_user, install
 
 ROUTES = {
-    "register": {"201", "409", "413", "415", "422", "503"},
+    "register": {"201", "409", "413", "415", "422", "429", "503"},
     "login": {"200", "401", "413", "415", "422", "429", "503"},
     "token": {"200", "400", "403", "413", "429", "503"},
     "refresh": {"200", "401", "413", "415", "422", "503"},

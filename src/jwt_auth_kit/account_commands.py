@@ -12,7 +12,7 @@ from .hosts import CommandFailed, load_kit, run_on
 from .kit import AuthKit
 from .password_policy import WeakPassword
 from .sessions import Session
-from .stores.base import User
+from .stores.base import User, read_role
 from .stores.memory import MemoryTokenStore, MemoryUserStore
 from .terminal import in_utc, say, say_table
 
@@ -86,7 +86,7 @@ async def create_admin(kit: AuthKit, options: argparse.Namespace) -> None:
 async def set_user_role(kit: AuthKit, options: argparse.Namespace) -> None:
     """Give an account another role."""
     user = await _find(kit, options.user)
-    before = user.role  # a store may hand out the record that it changes
+    before = read_role(user)  # a store may hand out the record that it changes
     await kit.set_role(str(user.id), options.role, actor=ACTOR)
     say(f"{user.email} had the role {before} and has the role {options.role} now.")
 

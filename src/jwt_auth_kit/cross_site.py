@@ -8,6 +8,10 @@ from .errors import ConfigurationError, CrossSiteRequest, NotJSON
 
 JSON = "application/json"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+ORIGIN_NEEDED = (
+    "Requests with cookies need an Origin header. Clients that are not browsers send tokens in "
+    "the Authorization header instead"
+)
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 HTTP_SCHEMES = {"ws": "http", "wss": "https"}
 
@@ -23,7 +27,8 @@ def check_origin(
         trusted_origins: other origins whose pages may act for the user.
 
     Raises:
-        CrossSiteRequest: a page of another origin made it, or nothing tells which.
+        CrossSiteRequest: a page of another origin made it, or it carries cookies and nothing
+            tells which page made it.
     """
     if connection.scope.get("method") in SAFE_METHODS:
         return
@@ -37,8 +42,10 @@ def check_origin(
         is_own = site in {"same-origin", "none"}
     elif origin is not None:
         is_own = origin == own_origin(connection)  # never true for "null"
+    elif has_cookies:  # no browser, it seems, but we do not take its word
+        raise CrossSiteRequest(ORIGIN_NEEDED)
     else:
-        is_own = not has_cookies  # no browser; with cookies we do not take its word
+        is_own = True
     if not is_own:
         raise CrossSiteRequest
 

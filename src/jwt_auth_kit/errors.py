@@ -19,9 +19,12 @@ AuthError                     an HTTPException, so it needs no handler
 │   ├── NotOwner
 │   └── CrossSiteRequest      another web site made the browser send it
 ├── SessionNotFound     404
+├── UserNotFound        404   also a LookupError
 ├── EmailTaken          409
 ├── BodyTooLarge        413
 ├── NotJSON             415
+├── InvalidEmail        422   also a ValueError
+├── WeakPassword        422   in password_policy; also a ValueError
 ├── TooManyAttempts     429   too many passwords were tried, or too many signed up
 └── ServiceUnavailable  503
     ├── StoreUnavailable      the database did not answer
@@ -44,6 +47,7 @@ ErrorCode = Literal[
     "insufficient_role",
     "insufficient_scope",
     "invalid_credentials",
+    "invalid_email",
     "invalid_token",
     "keys_unavailable",
     "not_authenticated",
@@ -60,6 +64,8 @@ ErrorCode = Literal[
     "token_revoked",
     "too_many_attempts",
     "unauthorized",
+    "user_not_found",
+    "weak_password",
     "wrong_token_type",
 ]
 
@@ -79,10 +85,11 @@ class AuthError(HTTPException):
     code: ClassVar[str]
     message: ClassVar[str]
 
-    def __init__(self) -> None:
+    def __init__(self, message: str | None = None) -> None:
+        self._sentence = message or self.message
         super().__init__(
             self.status,
-            detail={"code": self.code, "message": self.message},
+            detail={"code": self.code, "message": self._sentence},
             headers=self.response_headers(),
         )
 
@@ -90,6 +97,9 @@ class AuthError(HTTPException):
     def response_headers(cls) -> dict[str, str]:
         """Headers that go with the answer."""
         return {}
+
+    def __str__(self) -> str:
+        return self._sentence
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -250,6 +260,14 @@ class SessionNotFound(AuthError):
     message = "There is no such session"
 
 
+class UserNotFound(AuthError, LookupError):
+    """404: there is no account with this id."""
+
+    status = 404
+    code = "user_not_found"
+    message = "There is no such user"
+
+
 class EmailTaken(AuthError):
     """409: there is an account with this e-mail address."""
 
@@ -272,6 +290,14 @@ class NotJSON(AuthError):
     status = 415
     code = "not_json"
     message = "Send JSON, with Content-Type: application/json"
+
+
+class InvalidEmail(AuthError, ValueError):
+    """422: it is not an address that an account can have."""
+
+    status = 422
+    code = "invalid_email"
+    message = "Not a valid e-mail address"
 
 
 class TooManyAttempts(AuthError):

@@ -12,11 +12,13 @@ from .emails import NOBODY, check_email, normalize_email
 from .errors import (
     EmailTaken,
     InvalidCredentials,
+    InvalidEmail,
     InvalidToken,
     ServiceUnavailable,
     SessionRevoked,
     StoreUnavailable,
     TooManyAttempts,
+    UserNotFound,
 )
 from .events import UNKNOWN_CLIENT, AuditTrail, Client, EventHook, log_event
 from .failed_logins import FailedLogins
@@ -27,7 +29,15 @@ from .passwords import Argon2Hasher, PasswordHasher, Passwords
 from .session_manager import SessionManager, SignedIn
 from .sessions import Session
 from .settings import AuthSettings
-from .stores.base import MAX_LISTED, NewUser, StaleLogin, TokenStore, User, UserStore
+from .stores.base import (
+    MAX_LISTED,
+    NewUser,
+    StaleLogin,
+    TokenStore,
+    User,
+    UserStore,
+    read_role,
+)
 from .stores.memory import MemoryTokenStore, MemoryUserStore
 from .throttle import Attempt, LoginThrottle
 from .tokens import PROFILE_CLAIMS, Claims, JWTManager, TokenType, utc_now
@@ -121,9 +131,9 @@ class AuthKit:
             EmailTaken: there is an account with this address.
             TooManyAttempts: too many signed up from this network.
             WeakPassword: the password policy refuses the password.
-            ValueError: it is not an e-mail address.
+            InvalidEmail: it is not an e-mail address.
         """
-        address = check_email(email)
+        address = _check_email(email)
         await self.password_policy.check(password, personal=(address, display_name))
         async with self._counted_sign_up(client):
             user = await self._create(address, password, display_name, "user")
@@ -147,9 +157,9 @@ class AuthKit:
         Raises:
             EmailTaken: there is an account with this address.
             WeakPassword: the password policy refuses the password.
-            ValueError: it is not an e-mail address.
+            InvalidEmail: it is not an e-mail address.
         """
-        address = check_email(email)
+        address = _check_email(email)
         await self.password_policy.check(password, personal=(address, display_name))
         user = await self._create(address, password, display_name, role)
         await self.audit.record("registered", str(user.id), client=client, actor=actor)
@@ -237,7 +247,7 @@ class AuthKit:
             await self._sessions.check_now(cast("Claims", user.claims))
         account = await self.get_user(user.id)
         return replace(
-            user, role=account.role, email=account.email, display_name=account.display_name
+            user, role=read_role(account), email=account.email, display_name=account.display_name
         )
 
     async def list_sessions(
@@ -380,7 +390,7 @@ class AuthKit:
         example; whoever can call this can have the account.
 
         Raises:
-            LookupError: there is no such user.
+            UserNotFound: there is no such user.
             WeakPassword: the password policy refuses *new*.
         """
         user = await self._find(user_id)
@@ -409,10 +419,10 @@ class AuthKit:
         """Change a user's role; access tokens with the old one are void.
 
         Raises:
-            LookupError: there is no such user.
+            UserNotFound: there is no such user.
         """
         if not await self.users.set_role(user_id, role):
-            raise LookupError(f"no user {user_id}")
+            raise UserNotFound
         await self._sessions.void_access_tokens(user_id)
         await self.audit.record("role_changed", user_id, client=client, reason=role, actor=actor)
 
@@ -422,10 +432,10 @@ class AuthKit:
         """Lock an account and end its sessions.
 
         Raises:
-            LookupError: there is no such user.
+            UserNotFound: there is no such user.
         """
         if not await self.users.set_active(user_id, active=False):
-            raise LookupError(f"no user {user_id}")
+            raise UserNotFound
         await self._sessions.end_all(user_id, "user_disabled")
         await self.audit.record("user_disabled", user_id, client=client, actor=actor)
 
@@ -435,10 +445,10 @@ class AuthKit:
         """Let a disabled user sign in again.
 
         Raises:
-            LookupError: there is no such user.
+            UserNotFound: there is no such user.
         """
         if not await self.users.set_active(user_id, active=True):
-            raise LookupError(f"no user {user_id}")
+            raise UserNotFound
         await self.audit.record("user_enabled", user_id, client=client, actor=actor)
 
     async def unlock_password(
@@ -447,7 +457,7 @@ class AuthKit:
         """Forget the failed logins of a user, so that the password works from everywhere again.
 
         Raises:
-            LookupError: there is no such user.
+            UserNotFound: there is no such user.
         """
         await self._find(user_id)
         await self.failed_logins.clear(user_id)
@@ -499,7 +509,7 @@ class AuthKit:
                 new,
                 display_name=taken.display_name or new.display_name,
                 password_hash=taken.password_hash or "",
-                role=taken.role,
+                role=read_role(taken),
             )
         )
         raise EmailTaken
@@ -588,7 +598,7 @@ class AuthKit:
     async def _find(self, user_id: str) -> User:
         user = await self.users.get_by_id(user_id)
         if user is None:
-            raise LookupError(f"no user {user_id}")
+            raise UserNotFound
         return user
 
     async def _begin(self, user_id: str, client: Client) -> SignedIn:
@@ -609,6 +619,13 @@ class _Refused(Exception):
         super().__init__(reason)
         self.user = user
         self.reason = reason
+
+
+def _check_email(email: str) -> str:
+    try:
+        return check_email(email)
+    except ValueError:
+        raise InvalidEmail from None
 
 
 async def _retried(attempt: Callable[[], Awaitable[T]]) -> T:

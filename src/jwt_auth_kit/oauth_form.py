@@ -54,11 +54,14 @@ FORM_SCHEMA: Mapping[str, Any] = {
 """The request body as OpenAPI documents it."""
 
 
+def is_form(request: Request) -> bool:
+    """Tell whether the body says that it is an urlencoded form."""
+    media_type = request.headers.get("content-type", "").partition(";")[0]
+    return media_type.strip().lower() == FORM
+
+
 async def read_form(request: Request) -> dict[str, str] | None:
-    """Read an urlencoded form; None if it is none, or repeats a parameter."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != FORM:
-        return None
+    """Read an urlencoded form; None if it repeats a parameter."""
     body = await request.body()
     pairs = parse_qsl(body.decode("ascii", "replace"), keep_blank_values=True)
     form = dict(pairs)

@@ -8,7 +8,7 @@ from importlib.resources import files
 from itertools import pairwise
 from typing import Literal
 
-from .errors import ConfigurationError
+from .errors import AuthError, ConfigurationError
 from .passwords import normalize_password
 from .trusted_values import TrustedValue
 
@@ -34,18 +34,19 @@ KEY_STEPS = frozenset(
 )
 
 
-class WeakPassword(ValueError):
-    """A password that must not be chosen; as text it is one sentence for people.
+class WeakPassword(AuthError, ValueError):
+    """422: a password that must not be chosen; as text it is one sentence for people.
 
     Neither the text nor *reason* holds the password.
     """
 
-    def __init__(self, reason: WeakReason, sentence: str) -> None:
-        super().__init__(reason, sentence)
-        self.reason: WeakReason = reason
+    status = 422
+    code = "weak_password"
+    message = "This password is not accepted"
 
-    def __str__(self) -> str:
-        return str(self.args[1])
+    def __init__(self, reason: WeakReason = "too_common", sentence: str | None = None) -> None:
+        super().__init__(sentence)
+        self.reason: WeakReason = reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

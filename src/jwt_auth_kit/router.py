@@ -56,12 +56,21 @@ from .errors import (
 )
 from .events import Client
 from .installation import Credential, ensure_installed, get_installation
-from .oauth_form import FORM_SCHEMA, OAuthError, TokenBody, grant, read_form, refuse_grant
+from .oauth_form import (
+    FORM,
+    FORM_SCHEMA,
+    OAuthError,
+    TokenBody,
+    grant,
+    is_form,
+    read_form,
+    refuse_grant,
+)
 from .openapi import GUARDED, LENIENT, OPTIONAL, TOKEN_ROUTE
 from .password_policy import WeakPassword
 from .protection import public
 from .session_manager import SignedIn
-from .stores.base import MAX_LISTED, User
+from .stores.base import MAX_LISTED, User, read_role
 from .transports import NO_STORE, Transport
 
 logger = logging.getLogger("jwt_auth_kit")
@@ -111,12 +120,12 @@ class QuietRoute(APIRoute):
             try:
                 return await handle(Request(request.scope, _limited(request.receive)))
             except RequestValidationError as error:
-                problems = [_without_input(problem) for problem in error.errors()]
+                problems = error.errors()
             except HTTPException as error:
                 if error.status_code != UNREADABLE_BODY:
                     raise
                 problems = [{"type": "json_invalid", "loc": ("body",), "msg": "JSON decode error"}]
-            raise RequestValidationError(problems)
+            raise RequestValidationError([_without_input(problem) for problem in problems])
 
         return handle_quietly
 
@@ -262,13 +271,17 @@ async def token(request: Request) -> Response:
             transport.guard_form(request)
     except CrossSiteRequest as error:
         await refuse(request, error)
+    if not is_form(request):
+        return refuse_grant("invalid_request", f"Send Content-Type: {FORM}")
     form = await read_form(request)
     if form is None:
-        return refuse_grant("invalid_request", "Send one form with each parameter once")
+        return refuse_grant("invalid_request", "Send each parameter once")
     kit, client = installation.kit, installation.read_client(request)
-    grant_type = form.get("grant_type", "")
+    has_password = {"username", "password"} <= form.keys()
+    # The form of FastAPI's OAuth2PasswordRequestForm leaves grant_type out.
+    grant_type = form.get("grant_type") or ("password" if has_password else "")
     try:
-        if grant_type == "password" and {"username", "password"} <= form.keys():
+        if grant_type == "password" and has_password:
             signed_in = await kit.login(form["username"], form["password"], client=client)
         elif grant_type == "refresh_token" and "refresh_token" in form:
             signed_in = await kit.refresh(form["refresh_token"], client=client)
@@ -530,7 +543,7 @@ def _profile(account: User) -> Profile:
         user_id=str(account.id),
         email=account.email,
         display_name=account.display_name,
-        role=account.role,
+        role=read_role(account),
     )
 
 
@@ -559,7 +572,8 @@ def _limited(receive: Receive) -> Receive:
 
 
 def _without_input(problem: dict[str, Any]) -> dict[str, Any]:
-    return {name: problem[name] for name in ("type", "loc", "msg")}
+    # A handler of the application may read error["input"], so the name stays.
+    return {"input": None, **{name: problem[name] for name in ("type", "loc", "msg")}}
 
 
 auth_router = create_auth_router()

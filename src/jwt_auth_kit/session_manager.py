@@ -31,6 +31,7 @@ from .stores.base import (
     TokenStore,
     User,
     UserStore,
+    read_role,
     refuse_outdated,
 )
 from .tokens import Claims, JWTManager, TokenPair
@@ -319,7 +320,7 @@ class SessionManager:
         scopes = frozenset(() if self._scopes is None else self._scopes(user))
         user_data = {
             "user_id": str(user.id),
-            "role": user.role,
+            "role": read_role(user),
             "scope": " ".join(sorted(scopes)),
             **{name: getattr(user, name, None) for name in self._jwt.profile_claims},
         }

@@ -7,6 +7,7 @@ A store does one atomic step per call and decides nothing. When its database fai
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import Enum
 from inspect import Parameter, signature
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -238,7 +239,10 @@ class User(Protocol):
 
     @property
     def role(self) -> str:
-        """``user``, ``admin`` or a role of the application."""
+        """``user``, ``admin`` or a role of the application.
+
+        A member of an ``Enum`` is read by its value, and None as ``user``.
+        """
         ...
 
     @property
@@ -250,6 +254,14 @@ class User(Protocol):
     def password_hash(self) -> str | None:
         """None for a user without a password."""
         ...
+
+
+def read_role(user: User) -> str:
+    """Return the role of *user* as tokens carry it."""
+    role: object = user.role
+    if isinstance(role, Enum):
+        role = role.value
+    return "user" if role is None else str(role)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

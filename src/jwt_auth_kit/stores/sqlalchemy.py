@@ -435,7 +435,7 @@ class SQLAlchemyUserStore:
             email=user.email,
             display_name=user.display_name,
             password_hash=user.password_hash,
-            role=user.role,
+            role=self._role(user.role),
             is_active=True,
         )
         async with _translated, AsyncSession(self._engine, expire_on_commit=False) as database:
@@ -458,7 +458,7 @@ class SQLAlchemyUserStore:
 
     async def set_role(self, user_id: str, role: str) -> bool:
         """See UserStore.set_role."""
-        return await self._update(self._has_id(user_id), role=role)
+        return await self._update(self._has_id(user_id), role=self._role(role))
 
     async def set_active(self, user_id: str, *, active: bool) -> bool:
         """See UserStore.set_active."""
@@ -482,6 +482,16 @@ class SQLAlchemyUserStore:
             )
             await database.commit()
             return bool(cast("Any", result).rowcount == 1)
+
+    def _role(self, role: str) -> Any:
+        """Return *role* as its column holds it: an ``Enum`` column wants a member."""
+        enum = getattr(getattr(self._model.role, "type", None), "enum_class", None)
+        if enum is None:
+            return role
+        for member in enum:
+            if member.value == role:
+                return member
+        raise ConfigurationError(f"{enum.__name__} has no member with the value {role!r}.")
 
     def _has_id(self, user_id: str) -> ColumnElement[bool]:
         """Compare in the column's own type; what that type cannot hold is nobody's id."""
