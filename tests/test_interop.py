@@ -117,10 +117,11 @@ class Joserfc:
         members: Any = {"kid": f"theirs {algorithm}", "alg": algorithm, "use": "sig"}
         key: Any
         match algorithm:
-            case "RS256" | "PS256":
+            case "RS256" | "RS384" | "RS512" | "PS256" | "PS384" | "PS512":
                 key = jwk.RSAKey.generate_key(2048, members)
-            case "ES256":
-                key = jwk.ECKey.generate_key("P-256", members)
+            case "ES256" | "ES384" | "ES512":
+                curve = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}[algorithm]
+                key = jwk.ECKey.generate_key(curve, members)
             case "EdDSA":
                 key = jwk.OKPKey.generate_key("Ed25519", members)
             case _:
@@ -203,7 +204,7 @@ class TestTheirTokensHere:
             who_trusts(theirs).verify_access_token(token)
 
 
-@pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "EdDSA"])
+@pytest.mark.parametrize("algorithm", ["RS256", "PS512", "ES256", "ES384", "ES512", "EdDSA"])
 def test_jose_gives_a_key_the_same_thumbprint_as_we_do(
     jose: Jose, algorithm: AlgorithmName
 ) -> None:

@@ -36,7 +36,9 @@ NOW = datetime.now(UTC)
 
 KEYS: dict[AlgorithmName, Key] = {name: Key.generate(name) for name in get_args(AlgorithmName)}
 OLD, NEW = Key.generate("EdDSA"), Key.generate("ES256")
-every_public_algorithm = pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "EdDSA"])
+every_public_algorithm = pytest.mark.parametrize(
+    "algorithm", ["RS256", "PS384", "ES256", "ES384", "ES512", "EdDSA"]
+)
 
 
 HOST = """

@@ -215,7 +215,9 @@ def keycloak_token(header_type: str = "JWT", **changes: Any) -> str:
 
 
 class TestTheSameDependencies:
-    @pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "EdDSA"])
+    @pytest.mark.parametrize(
+        "algorithm", ["RS256", "RS512", "PS384", "ES256", "ES384", "ES512", "EdDSA"]
+    )
     async def test_a_token_of_another_service_is_verified_by_its_key_set(
         self, algorithm: AlgorithmName
     ) -> None:
@@ -707,7 +709,9 @@ class TestForgeries:
     """A token that names no key gets the only one there is; that must not open a way in."""
 
     @pytest.mark.parametrize("named", [True, False], ids=["named", "not named"])
-    @pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "EdDSA"])
+    @pytest.mark.parametrize(
+        "algorithm", ["RS256", "RS512", "PS384", "ES256", "ES384", "ES512", "EdDSA"]
+    )
     async def test_a_public_key_is_no_secret(self, algorithm: AlgorithmName, named: bool) -> None:
         key = Key.generate(algorithm)
         public_key = Key.from_jwk(key.public_jwk())

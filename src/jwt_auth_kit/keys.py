@@ -29,7 +29,21 @@ from .errors import ConfigurationError, InvalidToken
 from .trusted_values import Hidden, TrustedValue
 from .weak_secrets import find_weakness
 
-AlgorithmName = Literal["HS256", "HS384", "HS512", "RS256", "PS256", "ES256", "EdDSA"]
+AlgorithmName = Literal[
+    "HS256",
+    "HS384",
+    "HS512",
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "ES256",
+    "ES384",
+    "ES512",
+    "EdDSA",
+]
 
 MIN_RSA_BITS = 2048  # RFC 7518 section 3.3
 NEW_RSA_BITS = 3072
@@ -45,14 +59,28 @@ _ALGORITHMS: Mapping[str, Algorithm] = {
     "HS384": HMACAlgorithm(HMACAlgorithm.SHA384),
     "HS512": HMACAlgorithm(HMACAlgorithm.SHA512),
     "RS256": RSAAlgorithm(RSAAlgorithm.SHA256),
+    "RS384": RSAAlgorithm(RSAAlgorithm.SHA384),
+    "RS512": RSAAlgorithm(RSAAlgorithm.SHA512),
     "PS256": RSAPSSAlgorithm(RSAPSSAlgorithm.SHA256),
+    "PS384": RSAPSSAlgorithm(RSAPSSAlgorithm.SHA384),
+    "PS512": RSAPSSAlgorithm(RSAPSSAlgorithm.SHA512),
     "ES256": ECAlgorithm(ECAlgorithm.SHA256, ec.SECP256R1),
+    "ES384": ECAlgorithm(ECAlgorithm.SHA384, ec.SECP384R1),
+    "ES512": ECAlgorithm(ECAlgorithm.SHA512, ec.SECP521R1),
     "EdDSA": OKPAlgorithm(),
 }
 _SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 """Least length of a secret (RFC 7518 section 3.2): that of the hash."""
 
-_KEY_TYPES = {"RS256": "RSA", "PS256": "RSA", "ES256": "EC", "EdDSA": "OKP"}
+_RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+_CURVES: Mapping[str, type[ec.EllipticCurve]] = {
+    "ES256": ec.SECP256R1,
+    "ES384": ec.SECP384R1,
+    "ES512": ec.SECP521R1,
+}
+"""The one curve of each algorithm (RFC 7518 section 3.4)."""
+
+_KEY_TYPES = {**dict.fromkeys(_RSA, "RSA"), **dict.fromkeys(_CURVES, "EC"), "EdDSA": "OKP"}
 _THUMBPRINT_MEMBERS = {
     "RSA": ("e", "kty", "n"),
     "EC": ("crv", "kty", "x", "y"),
@@ -78,7 +106,7 @@ class Key(TrustedValue):
 
     Args:
         id: the ``kid`` of its tokens.
-        algorithm: HS256, HS384, HS512, RS256, PS256, ES256 or EdDSA (Ed25519).
+        algorithm: HS256, RS256, PS256 or ES256, each also with 384 and 512; or EdDSA (Ed25519).
         material: the bytes of a secret, or a private or public key of ``cryptography``.
 
     Raises:
@@ -116,7 +144,7 @@ class Key(TrustedValue):
     def from_pem(cls, pem: str | bytes, algorithm: AlgorithmName | None = None) -> "Key":
         """Make a key of a private key (PKCS#8, unencrypted) or a public one in PEM.
 
-        *algorithm* has to be said for RSA alone, if it is PS256.
+        *algorithm* has to be said for RSA alone, if it is not RS256.
 
         Raises:
             ConfigurationError: it is no such key, or a weak one.
@@ -156,7 +184,7 @@ class Key(TrustedValue):
             case "RSA":
                 material = rsa.generate_private_key(public_exponent=65537, key_size=NEW_RSA_BITS)
             case "EC":
-                material = ec.generate_private_key(ec.SECP256R1())
+                material = ec.generate_private_key(_CURVES[algorithm]())
             case "OKP":
                 material = ed25519.Ed25519PrivateKey.generate()
             case _:
@@ -269,12 +297,13 @@ def _check_key(algorithm: str, material: Any) -> None:
     fits = {
         "RSA": isinstance(public, rsa.RSAPublicKey),
         "EC": isinstance(public, ec.EllipticCurvePublicKey)
-        and isinstance(public.curve, ec.SECP256R1),
+        and isinstance(public.curve, _CURVES.get(algorithm, ec.EllipticCurve)),
         "OKP": isinstance(public, ed25519.Ed25519PublicKey),
     }
     if not fits[_KEY_TYPES[algorithm]]:
         raise ConfigurationError(
-            f"This is no key for {algorithm}: RS256 and PS256 take RSA, ES256 P-256, EdDSA Ed25519."
+            f"This is not a key for {algorithm}: those that begin with RS or PS take RSA, ES256 "
+            "takes P-256, ES384 P-384, ES512 P-521, and EdDSA Ed25519."
         )
     if isinstance(public, rsa.RSAPublicKey):
         _check_rsa(public)
@@ -326,8 +355,10 @@ def _algorithm_of(jwk: Mapping[str, Any]) -> AlgorithmName:
     named = "EdDSA" if named == "Ed25519" else named  # RFC 9864 gives it a second name
     possible: Mapping[Any, tuple[str, ...]] = {
         ("oct", None): ("HS256", "HS384", "HS512"),
-        ("RSA", None): ("RS256", "PS256"),
+        ("RSA", None): _RSA,
         ("EC", "P-256"): ("ES256",),
+        ("EC", "P-384"): ("ES384",),
+        ("EC", "P-521"): ("ES512",),
         ("OKP", "Ed25519"): ("EdDSA",),
     }
     names = possible.get((kind, curve), ())
@@ -336,8 +367,8 @@ def _algorithm_of(jwk: Mapping[str, Any]) -> AlgorithmName:
     if named not in names:
         raise ConfigurationError(
             f"A JWK with kty {kind!r}, crv {curve!r} and alg {named!r} is of no use here. "
-            "Good ones are RSA with alg RS256 or PS256, EC on P-256, OKP on Ed25519, and oct "
-            "with alg HS256, HS384 or HS512."
+            f"Good ones are RSA with alg {', '.join(_RSA[:-1])} or {_RSA[-1]}, EC on P-256, P-384 "
+            "or P-521, OKP on Ed25519, and oct with alg HS256, HS384 or HS512."
         )
     return cast("AlgorithmName", named)
 
@@ -350,7 +381,10 @@ def _default_algorithm(material: Any) -> AlgorithmName:
     public = _public(material)
     if isinstance(public, rsa.RSAPublicKey):
         return "RS256"
-    return "ES256" if isinstance(public, ec.EllipticCurvePublicKey) else "EdDSA"
+    if not isinstance(public, ec.EllipticCurvePublicKey):
+        return "EdDSA"
+    fitting = [name for name, curve in _CURVES.items() if isinstance(public.curve, curve)]
+    return cast("AlgorithmName", fitting[0] if fitting else "ES256")
 
 
 def _public(material: Any) -> Any:
