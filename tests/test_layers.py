@@ -16,8 +16,8 @@ LAYERS = [
     {"errors", "emails", "networks", "proxy_signs", "remembered_networks", "terminal"}
     | {"stores.failures", "weak_secrets"},
     {"trusted_values"},
-    {"settings", "passwords", "sessions", "events", "bodies"},
-    {"password_policy", "stores.base", "stores.engines", "attempt_logs", "peers"},
+    {"settings", "passwords", "sessions", "events", "bodies", "framework_hashes"},
+    {"password_policy", "stores.base", "stores.engines", "attempt_logs", "peers", "old_hashes"},
     {"keys", "throttle", "revocations", "stores.memory", "stores.sqlalchemy", "stores.redis"},
     {"key_ring", "jws", "clients", "cross_site"},
     {"key_sources", "tokens", "current_user", "remote_keys"},
@@ -50,7 +50,7 @@ WRAPPERS = {
     "jwt": {"keys"},
     "cryptography": {"keys"},
     "argon2": {"passwords"},
-    "passlib": {"passwords"},
+    "passlib": {"old_hashes"},
     "limits": {"attempt_logs"},
     "httpx": {"remote_keys"},
     "email_validator": {"emails"},
@@ -109,7 +109,7 @@ def layer_of(name: str) -> int:
 def test_the_test_sees_the_imports() -> None:
     assert {"errors", "keys", "sessions"} <= set(own_imports("tokens"))
     assert {"errors", "sessions", "stores.base"} <= set(own_imports("stores.sqlalchemy"))
-    assert "passlib" in set(foreign_imports("passwords"))
+    assert "passlib" in set(foreign_imports("old_hashes"))
     assert {"router", "kit", "tokens"} <= set(own_imports("__init__"))
     assert {"testing.token_stores", "testing.user_stores"} <= set(own_imports("testing"))
 

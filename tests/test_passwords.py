@@ -208,11 +208,13 @@ class TestPasslibHasher:
         assert not hasher.needs_rehash(new_hash)
 
     @pytest.mark.parametrize("password", ["x" * 73, "é" * 37, "x" * 128])
-    def test_a_password_bcrypt_cannot_hold_matches_no_bcrypt_hash(self, password: str) -> None:
+    def test_of_a_long_password_bcrypt_sees_the_first_72_bytes(self, password: str) -> None:
         hasher = PasslibHasher(primary=Argon2Hasher.weak_for_tests())
+        truncated = old_hashes.bcrypt.using(rounds=4).hash(password.encode()[:72])
 
-        for text in (password.encode()[:72].decode(errors="ignore"), PASSWORD):
-            assert hasher.verify(password, bcrypt(text)) is False
+        assert hasher.verify(password, truncated) is True
+        assert hasher.verify("y" + password[1:], truncated) is False
+        assert hasher.verify(password, bcrypt(PASSWORD)) is False
 
     @pytest.mark.parametrize("password", ["a\0b", "", "x" * 72])
     @pytest.mark.parametrize("make_old_hash", [bcrypt, sha512_crypt])
@@ -238,6 +240,10 @@ class TestPasslibHasher:
 
         assert hasher.verify(PASSWORD, bcrypt(PASSWORD))
         assert not hasher.verify(PASSWORD, sha512_crypt(PASSWORD))
+
+    def test_one_scheme_without_a_list_is_refused(self) -> None:
+        with pytest.raises(ConfigurationError, match=r"PasslibHasher\(\['bcrypt'\]\)"):
+            PasslibHasher("bcrypt")
 
     @pytest.mark.parametrize("schemes", [["no_such_scheme"], ["bcrypt", "rot13"]])
     def test_an_unknown_scheme_is_refused_by_name(self, schemes: list[str]) -> None:

@@ -30,6 +30,7 @@ PUBLIC_NAMES = [
     "ExpiredToken",
     "FailureStore",
     "Forbidden",
+    "HashReader",
     "InsufficientRole",
     "InsufficientScope",
     "InvalidCredentials",

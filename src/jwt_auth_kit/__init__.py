@@ -57,8 +57,9 @@ from .key_ring import KeyRing, KeySource, RingKey
 from .key_sources import KeyDirectory, KeyFile, KeySet
 from .keys import Key
 from .kit import AuthKit
+from .old_hashes import PasslibHasher
 from .password_policy import PasswordPolicy, WeakPassword
-from .passwords import Argon2Hasher, PasslibHasher, PasswordHasher
+from .passwords import Argon2Hasher, HashReader, PasswordHasher
 from .protection import deny_by_default, public
 from .router import auth_router, create_auth_router
 from .session_manager import SignedIn
@@ -94,6 +95,7 @@ __all__ = [
     "ExpiredToken",
     "FailureStore",
     "Forbidden",
+    "HashReader",
     "InsufficientRole",
     "InsufficientScope",
     "InvalidCredentials",

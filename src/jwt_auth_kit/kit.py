@@ -25,7 +25,7 @@ from .failed_logins import FailedLogins
 from .key_ring import KeyRing
 from .key_sources import open_ring
 from .password_policy import PasswordPolicy
-from .passwords import Argon2Hasher, PasswordHasher, Passwords
+from .passwords import Argon2Hasher, PasswordHasher, Passwords, why_unusable
 from .session_manager import SessionManager, SignedIn
 from .sessions import Session
 from .settings import AuthSettings
@@ -552,7 +552,8 @@ class AuthKit:
         if user is None:
             raise _Refused(None, "unknown_user")
         if not matches:
-            raise _Refused(user, "wrong_password")
+            unusable = why_unusable(self.passwords.hasher, user.password_hash)
+            raise _Refused(user, unusable or "wrong_password")
         if not user.is_active:
             raise _Refused(user, "user_disabled")
         if not await self.failed_logins.admit(str(user.id), attempt):

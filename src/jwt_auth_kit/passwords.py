@@ -1,10 +1,11 @@
 """Password hashes: argon2id, made and checked off the event loop, and old hashes replaced."""
 
 import os
+import re
 import secrets
 import unicodedata
-from collections.abc import Callable, Sequence
-from typing import Protocol, Self, TypeVar
+from collections.abc import Callable
+from typing import Literal, Protocol, Self, TypeVar, runtime_checkable
 
 import anyio
 import anyio.lowlevel
@@ -25,8 +26,15 @@ MAX_TIME_COST = 20
 MAX_PARALLELISM = 64
 DEFAULT_THREADS = min(4, os.cpu_count() or 1)
 MAX_QUEUE = 100
-OLD_SCHEMES = ("bcrypt", "pbkdf2_sha256", "sha512_crypt", "django_pbkdf2_sha256")
-"""passlib's names for what old user tables hold most often."""
+
+UnusableReason = Literal["no_password", "unreadable_hash"]
+
+_ARGON2 = re.compile(
+    r"(?:argon2)?(?P<native>\$argon2(?:id|i|d)(?:\$v=\d{1,3})?\$m=\d{1,10},t=\d{1,10},p=\d{1,8}"
+    r"\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{6,})",  # RFC 9106 section 3.1: a tag has 4 bytes or more
+    re.ASCII,
+)
+"""What argon2 writes, also with the name that Django puts before it."""
 
 
 class PasswordHasher(Protocol):
@@ -42,6 +50,15 @@ class PasswordHasher(Protocol):
 
     def needs_rehash(self, password_hash: str) -> bool:
         """Tell whether *password_hash* is of an old kind or has old parameters."""
+        ...
+
+
+@runtime_checkable
+class HashReader(Protocol):
+    """What a PasswordHasher has besides if it can tell which hashes it knows."""
+
+    def can_read(self, password_hash: str) -> bool:
+        """Tell whether ``verify`` can check passwords against *password_hash*."""
         ...
 
 
@@ -91,12 +108,16 @@ class Argon2Hasher:
         """Hash *password* with a new random salt."""
         return self._argon2.hash(password)
 
+    def can_read(self, password_hash: str) -> bool:
+        """Tell whether *password_hash* is argon2, whole, and not too much work."""
+        return self._read(password_hash) is not None
+
     def verify(self, password: str, password_hash: str) -> bool:
         """Check *password* in constant time; False for a hash that asks for too much work."""
         if self._read(password_hash) is None:
             return False
         try:
-            return self._argon2.verify(password_hash, password)
+            return self._argon2.verify(_native(password_hash), password)
         except (Argon2Error, InvalidHashError, UnicodeEncodeError):
             return False
 
@@ -129,68 +150,25 @@ class Argon2Hasher:
         Whoever can write to the user table must not be able to fill the memory or to hold the
         threads for minutes with one row.
         """
-        try:
-            stored = argon2.extract_parameters(password_hash)
-        except InvalidHashError:
+        if _ARGON2.fullmatch(password_hash) is None:
             return None
+        stored = argon2.extract_parameters(_native(password_hash))
+        is_possible = (
+            stored.parallelism >= 1
+            and stored.time_cost >= 1
+            and stored.memory_cost >= 8 * stored.parallelism  # RFC 9106 section 3.1
+        )
         is_affordable = (
             stored.memory_cost <= max(MAX_MEMORY_COST, self._argon2.memory_cost)
             and stored.time_cost <= max(MAX_TIME_COST, self._argon2.time_cost)
             and stored.parallelism <= max(MAX_PARALLELISM, self._argon2.parallelism)
         )
-        return stored if is_affordable else None
+        return stored if is_possible and is_affordable else None
 
 
-class PasslibHasher:
-    """Checks old hashes through passlib; new ones, and all after the next login, are argon2id.
-
-    Needs the ``passlib`` extra (or a passlib of your own).
-
-    Args:
-        schemes: names of passlib's handlers the user table holds.
-        primary: makes the new hashes.
-
-    Raises:
-        ConfigurationError: passlib is missing or does not know a scheme.
-    """
-
-    def __init__(
-        self,
-        schemes: Sequence[str] = OLD_SCHEMES,
-        *,
-        primary: PasswordHasher | None = None,
-    ) -> None:
-        try:
-            from passlib.context import CryptContext  # noqa: PLC0415  an optional extra
-        except ImportError:
-            raise ConfigurationError(
-                "PasslibHasher needs passlib: pip install 'jwt-auth-kit[passlib]'"
-            ) from None
-        try:
-            self._old = CryptContext(schemes=list(schemes))
-        except KeyError as error:
-            raise ConfigurationError(f"passlib does not know a scheme: {error}") from None
-        self._primary = primary or Argon2Hasher()
-
-    def hash(self, password: str) -> str:
-        """Hash *password* with the primary hasher."""
-        return self._primary.hash(password)
-
-    def verify(self, password: str, password_hash: str) -> bool:
-        """Check *password* with whatever made *password_hash*."""
-        if self._is_old(password_hash):
-            try:
-                return bool(self._old.verify(password, password_hash))
-            except ValueError:  # bcrypt refuses more than 72 bytes, others a NUL
-                return False
-        return self._primary.verify(password, password_hash)
-
-    def needs_rehash(self, password_hash: str) -> bool:
-        """Tell whether a login should replace *password_hash*: every old one."""
-        return self._is_old(password_hash) or self._primary.needs_rehash(password_hash)
-
-    def _is_old(self, password_hash: str) -> bool:
-        return self._old.identify(password_hash) is not None
+def _native(password_hash: str) -> str:
+    """Take away the name that Django puts before what argon2 wrote."""
+    return password_hash.removeprefix("argon2")
 
 
 class Passwords:
@@ -231,21 +209,18 @@ class Passwords:
         return await self._run(self.hasher.hash, text)
 
     async def verify(self, password: str, password_hash: str | None) -> bool:
-        """Check *password*; with no hash, take the same time and return False.
+        """Check *password*; without a hash that can be read, take the same time and return False.
 
         Raises:
             Busy: the queue is full.
         """
-        text = normalize_password(password)
-        matches = await self._run(self.hasher.verify, text, password_hash or self._decoy)
-        # An empty hash is no hash: the decoy was checked, and must not open an account.
-        return matches and bool(password_hash)
+        return await self._run(check_password, self.hasher, password, password_hash, self._decoy)
 
     def needs_rehash(self, password_hash: str) -> bool:
         """Tell whether a login should replace *password_hash*."""
         return self.hasher.needs_rehash(password_hash)
 
-    async def _run(self, function: Callable[..., T], *arguments: str) -> T:
+    async def _run(self, function: Callable[..., T], *arguments: object) -> T:
         if self._inside >= self._threads + self._queue:
             raise Busy
         self._inside += 1
@@ -269,3 +244,28 @@ def normalize_password(password: str) -> str:
     The same key presses give different code points on different systems.
     """
     return unicodedata.normalize("NFC", password)
+
+
+def check_password(
+    hasher: PasswordHasher, password: str, password_hash: str | None, decoy: str
+) -> bool:
+    """Check *password*; where there is no hash to check it against, do the same work on *decoy*.
+
+    Other programs hashed passwords as they were typed, so a spelling that is not NFC is tried
+    too. The decoy and new hashes get the same two tries: the work depends on the password alone.
+    """
+    is_usable = password_hash is not None and why_unusable(hasher, password_hash) is None
+    checked = password_hash if password_hash is not None and is_usable else decoy
+    spellings = dict.fromkeys((normalize_password(password), password))
+    matches = any(hasher.verify(spelling, checked) for spelling in spellings)
+    return matches and is_usable
+
+
+def why_unusable(hasher: PasswordHasher, password_hash: str | None) -> UnusableReason | None:
+    """Return why no password can match *password_hash*; None where one can, as far as is known."""
+    # Django writes ! and random characters where there is no password; /etc/shadow has * as well.
+    if not password_hash or password_hash.startswith("!") or password_hash == "*":
+        return "no_password"
+    if isinstance(hasher, HashReader) and not hasher.can_read(password_hash):
+        return "unreadable_hash"
+    return None
