@@ -57,7 +57,7 @@ class TestAnEvent:
 
         assert names == {
             *("name", "at", "user_id", "session_id", "ip", "user_agent"),
-            *("reason", "actor", "count"),
+            *("reason", "actor", "previous_ip", "count"),
         }
 
     def test_it_never_changes(self) -> None:
@@ -89,6 +89,7 @@ class TestTheLog:
         suspicious = {
             *("login_failed", "login_throttled", "refresh_failed", "refresh_reused"),
             *("access_denied", "session_adopted", "registration_throttled", "password_locked"),
+            "address_changed",
         }
         expected = logging.WARNING if name in suspicious else logging.INFO
         assert caplog.records[0].levelno == expected

@@ -5,7 +5,7 @@ from dataclasses import InitVar, dataclass, fields
 from datetime import datetime
 from typing import Any, Protocol
 
-from .events import AuditTrail
+from .events import UNKNOWN_CLIENT, AuditTrail, ClientSource
 from .settings import AuthSettings
 from .trusted_values import Hidden, TrustedValue
 
@@ -88,8 +88,10 @@ class Authenticator(Protocol):
         """Return the moment."""
         ...
 
-    async def authenticate(self, access_token: str) -> CurrentUser:
-        """Verify an access token.
+    async def authenticate(
+        self, access_token: str, *, client: ClientSource = UNKNOWN_CLIENT
+    ) -> CurrentUser:
+        """Verify an access token; *client* is for events.
 
         Raises:
             InvalidToken: it is not good.

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Collection
 from datetime import timedelta
+from functools import partial
 from typing import Annotated, Any, NoReturn
 
 from fastapi import Depends, Security, WebSocket, WebSocketException
@@ -107,7 +108,9 @@ class _GetCurrentUser(_Bearer):
         try:
             credential = installation.read_access_token(connection)
             if credential is not None:
-                user = await installation.authenticator.authenticate(credential.token)
+                user = await installation.authenticator.authenticate(
+                    credential.token, client=partial(installation.read_client, connection)
+                )
             elif OPTIONAL in scopes.scopes:
                 return None
             else:

@@ -22,6 +22,7 @@ EventName = Literal[
     "refresh_reused",
     "refresh_failed",
     "session_adopted",
+    "address_changed",
     "logged_out",
     "sessions_ended",
     "password_changed",
@@ -45,7 +46,11 @@ FAILURES: frozenset[EventName] = frozenset(
         "access_denied",
     }
 )
-WARNINGS: frozenset[EventName] = FAILURES | {"session_adopted", "password_locked"}
+WARNINGS: frozenset[EventName] = FAILURES | {
+    "session_adopted",
+    "address_changed",
+    "password_locked",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,9 @@ class Client(TrustedValue):
 
 
 UNKNOWN_CLIENT = Client()
+
+ClientSource = Client | Callable[[], Client]
+"""A client, or a function that tells it, for callers who rarely need to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +82,8 @@ class AuthEvent(TrustedValue):
     """Who did it, where that was somebody else than the user: the id of an administrator."""
     count: int | None = None
     """How many sessions ended, in an event that tells of several."""
+    previous_ip: str | None = None
+    """The address known until now, where another one is what the event is about."""
 
     @property
     def outcome(self) -> Literal["success", "failure"]:
@@ -93,6 +103,7 @@ class AuthEvent(TrustedValue):
             "reason": self.reason,
             "actor": self.actor,
             "count": self.count,
+            "previous_ip": self.previous_ip,
         }
         return json.dumps({name: value for name, value in fields.items() if value is not None})
 
@@ -125,6 +136,7 @@ class AuditTrail:
         reason: str | None = None,
         actor: str | None = None,
         count: int | None = None,
+        previous_ip: str | None = None,
     ) -> None:
         """Call the hook; what it raises is logged and never reaches the user who signs in."""
         event = AuthEvent(
@@ -137,6 +149,7 @@ class AuditTrail:
             reason=reason,
             actor=actor,
             count=count,
+            previous_ip=previous_ip,
         )
         try:
             result = self._hook(event)

@@ -20,7 +20,7 @@ from .errors import (
     TooManyAttempts,
     UserNotFound,
 )
-from .events import UNKNOWN_CLIENT, AuditTrail, Client, EventHook, log_event
+from .events import UNKNOWN_CLIENT, AuditTrail, Client, ClientSource, EventHook, log_event
 from .failed_logins import FailedLogins
 from .key_ring import KeyRing
 from .key_sources import open_ring
@@ -196,12 +196,19 @@ class AuthKit:
         """
         return await self._sessions.refresh(refresh_token, client=client)
 
-    async def is_refreshable(self, refresh_token: str) -> bool:
-        """Tell whether ``refresh`` would succeed now; nothing is changed."""
-        return await self._sessions.is_refreshable(refresh_token)
+    async def is_refreshable(self, refresh_token: str, *, client: Client = UNKNOWN_CLIENT) -> bool:
+        """Tell whether ``refresh`` would succeed now.
 
-    async def authenticate(self, access_token: str) -> CurrentUser:
+        It changes nothing, except that a spent token ends its session as it does at a refresh.
+        """
+        return await self._sessions.is_refreshable(refresh_token, client=client)
+
+    async def authenticate(
+        self, access_token: str, *, client: ClientSource = UNKNOWN_CLIENT
+    ) -> CurrentUser:
         """Verify an access token without asking a store.
+
+        *client*, or a function that tells it, is asked only for an event of the audit trail.
 
         Raises:
             ExpiredToken: its time is over.
@@ -210,7 +217,7 @@ class AuthKit:
         """
         verified = self.jwt.verify(access_token)
         claims = verified.claims
-        await self._sessions.check(claims)
+        await self._sessions.check(claims, client)
         return CurrentUser(
             id=claims["sub"],
             role=claims.get("role", "user"),
@@ -234,7 +241,7 @@ class AuthKit:
         """
         if user.claims is not None:
             self.jwt.check_again(user.claims, user.key_id, user.key_thumbprint)
-            await self._sessions.check(cast("Claims", user.claims))
+            await self._sessions.check(cast("Claims", user.claims), UNKNOWN_CLIENT)
 
     async def authenticate_now(self, user: CurrentUser) -> CurrentUser:
         """Ask the stores about a user who was authenticated: session, role and account.
@@ -324,15 +331,17 @@ class AuthKit:
     ) -> None:
         """End the session of *token*, which may be expired; a forged one ends nothing.
 
+        A spent one ends it too, and is told of as it is at a refresh.
         Access and refresh tokens are told apart by what they say, so *token_type* may be left out.
         """
         # A token that another server made with a clock far ahead must end its session too: a
         # logout that does nothing and says nothing leaves it open on a shared machine.
         try:
             claims = self.jwt.verify_genuine(token)
+            is_ended = await self._sessions.end_if_reused(claims, client=client)
         except InvalidToken:
             return
-        if "sid" in claims:
+        if not is_ended:
             await self.end_session(claims["sub"], claims["sid"], client=client)
 
     async def logout_all(

@@ -359,21 +359,23 @@ async def show_session(
 ) -> SessionBody:
     """Tell who is signed in; nobody is no error, so a page can ask this first.
 
-    It changes nothing: where the access token is over and the refresh token is not,
-    ``expires_in`` is 0 and ``user`` null until the page has refreshed.
+    It changes nothing, except that a spent refresh token ends its session. Where the access token
+    is over and the refresh token is not, ``expires_in`` is 0 and ``user`` null until the page has
+    refreshed.
     """
     response.headers.update(NO_STORE)
-    kit = get_installation(request).kit
+    installation = get_installation(request)
+    kit, client = installation.kit, installation.read_client(request)
     if access is not None:
         try:
-            user = await kit.authenticate(access.token)
+            user = await kit.authenticate(access.token, client=client)
             account = await kit.get_user(user.id)
         except InvalidToken:
             pass
         else:
             return SessionBody(user=_profile(account), expires_in=user.seconds_left(kit.now()))
     refresh_token = _find_refresh_cookie(request)
-    if refresh_token is not None and await kit.is_refreshable(refresh_token):
+    if refresh_token is not None and await kit.is_refreshable(refresh_token, client=client):
         return SessionBody(user=None, expires_in=0)
     return SessionBody(user=None, expires_in=None)
 

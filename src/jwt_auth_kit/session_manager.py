@@ -5,7 +5,7 @@ import hmac
 import logging
 import random
 from collections.abc import Callable, Collection, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +20,8 @@ from .errors import (
     SessionRevoked,
     StoreUnavailable,
 )
-from .events import UNKNOWN_CLIENT, AuditTrail, Client
+from .events import AuditTrail, Client, ClientSource
+from .networks import get_network
 from .revocations import AgingDict, RevocationFeed, RevocationWatch
 from .sessions import TOMBSTONE, Decision, Outcome, Session, confirm, decide
 from .settings import AuthSettings
@@ -101,6 +102,7 @@ class SessionManager:
             when_stale=settings.when_stale,
         )
         self._seen: AgingDict[tuple[str, int], bool] = AgingDict(keep=settings.access_ttl)
+        self._told: AgingDict[tuple[str, str | None], bool] = AgingDict(keep=settings.access_ttl)
         self._background: set[asyncio.Task[None]] = set()
 
     async def begin(self, user: User, *, epoch: int, client: Client) -> SignedIn:
@@ -137,14 +139,17 @@ class SessionManager:
             if user is None or not user.is_active:
                 await self._record_refusal(stored.session, "user_inactive", client)
                 raise SessionRevoked
-            decision = self._decide(stored, claims["gen"])
+            decision = _with_address(self._decide(stored, claims["gen"]), client)
             if await self._apply(stored.session, decision, client):
                 return await self._answer(user, stored, decision, refresh_token, client)
             await _let_others_finish(attempt)
         raise StoreUnavailable
 
-    async def is_refreshable(self, refresh_token: str) -> bool:
-        """Tell whether a refresh would succeed now; nothing is changed."""
+    async def is_refreshable(self, refresh_token: str, *, client: Client) -> bool:
+        """Tell whether a refresh would succeed now.
+
+        It changes nothing, except that a spent token ends its session as it does at a refresh.
+        """
         try:
             claims = self._verify(refresh_token)
             stored = await self._read_genuine(claims)
@@ -152,10 +157,33 @@ class SessionManager:
             return False
         user = await self._users.get_by_id(claims["sub"])
         outcome = self._decide(stored, claims["gen"]).outcome
+        if outcome is Outcome.REUSE:
+            await self._end_reused(stored.session, client)
         is_refused = outcome in {Outcome.DEAD, Outcome.REUSE}
         return user is not None and user.is_active and not is_refused
 
-    async def check(self, claims: Claims) -> None:
+    async def end_if_reused(self, claims: Claims, *, client: Client) -> bool:
+        """Tell whether a verified token is spent or of an orphan; that ends its session as theft.
+
+        Raises:
+            InvalidToken: it belongs to no session, or its session did not make it.
+        """
+        if claims["token_type"] == "refresh":
+            stored = await self._read_genuine(claims)
+            decision = self._decide(stored, claims["gen"])
+        else:
+            session_id, gen = claims.get("sid"), claims.get("gen")
+            if session_id is None or gen is None:
+                raise InvalidToken
+            found = await self._tokens.get(claims["sub"], session_id)
+            if found is None:
+                raise SessionExpired
+            stored, decision = found, self._confirmation(found, gen)
+        if decision.outcome is Outcome.REUSE:
+            await self._end_reused(stored.session, client)
+        return decision.outcome is Outcome.REUSE
+
+    async def check(self, claims: Claims, client: ClientSource) -> None:
         """Let a verified access token pass, and note that its generation is in use.
 
         Raises:
@@ -167,7 +195,7 @@ class SessionManager:
             await self.check_now(claims)
         self._revocations.check(claims["sub"], claims.get("ep", 0), session_id)
         if session_id is not None and gen is not None:
-            self._note_sight(claims["sub"], session_id, gen)
+            self._note_sight(claims["sub"], session_id, gen, client)
 
     async def check_now(self, claims: Claims) -> None:
         """Ask the store whether an access token is still good.
@@ -272,6 +300,9 @@ class SessionManager:
             idle_ttl=self._settings.refresh_ttl,
         )
 
+    def _confirmation(self, stored: StoredSession, gen: int) -> Decision:
+        return confirm(stored.session, gen, self._now(), sessions_from=stored.epochs.sessions_from)
+
     async def _apply(self, session: Session, decision: Decision, client: Client) -> bool:
         """Do what was decided; False if another request was faster.
 
@@ -309,6 +340,8 @@ class SessionManager:
             await self._audit.record(
                 "token_refreshed", session.user_id, session_id=session.id, client=client
             )
+        if decision.outcome in {Outcome.KEEP, Outcome.REPLAY, Outcome.ADOPT}:
+            await self._note_address(stored.session, decision.outcome, client)
         kept = decision.outcome in {Outcome.KEEP, Outcome.ADOPT}
         return self._signed_in(
             user, session, stored.epochs.epoch, refresh_token=refresh_token if kept else None
@@ -353,7 +386,28 @@ class SessionManager:
                 "refresh_reused", session.user_id, session_id=session.id, client=client
             )
 
-    def _note_sight(self, user_id: str, session_id: str, gen: int) -> None:
+    async def _note_address(self, session: Session, outcome: Outcome, client: Client) -> None:
+        """Tell of tokens given again to another network than the newest were given to.
+
+        A thief beside his victim gets them so: no rotation shows his address.
+        """
+        place = _place(client.ip)
+        if None in (place, session.ip) or place == _place(session.ip):
+            return
+        key = session.id, place
+        if self._told.get(key):
+            return
+        self._told.set(key, True, self._now())
+        await self._audit.record(
+            "address_changed",
+            session.user_id,
+            session_id=session.id,
+            client=client,
+            reason=outcome,
+            previous_ip=session.ip,
+        )
+
+    def _note_sight(self, user_id: str, session_id: str, gen: int, client: ClientSource) -> None:
         """Confirm a generation the first time one of its access tokens comes by.
 
         Off the request's path: the answer does not wait for the write.
@@ -361,7 +415,8 @@ class SessionManager:
         if self._seen.get((session_id, gen)):
             return
         self._seen.set((session_id, gen), True, self._now())
-        self._run_later(self._confirm(user_id, session_id, gen))
+        found = client if isinstance(client, Client) else client()
+        self._run_later(self._confirm(user_id, session_id, gen, found))
 
     def _run_later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -381,10 +436,10 @@ class SessionManager:
         except ServiceUnavailable:
             logger.warning("Ended sessions could not be purged; a later login tries again.")
 
-    async def _confirm(self, user_id: str, session_id: str, gen: int) -> None:
+    async def _confirm(self, user_id: str, session_id: str, gen: int, client: Client) -> None:
         is_done = False
         try:
-            is_done = await self._write_confirmation(user_id, session_id, gen)
+            is_done = await self._write_confirmation(user_id, session_id, gen, client)
         except ServiceUnavailable:
             logger.warning("A session could not be confirmed; its next request tries again.")
         except Exception:
@@ -393,16 +448,16 @@ class SessionManager:
             if not is_done:
                 self._seen.forget((session_id, gen))
 
-    async def _write_confirmation(self, user_id: str, session_id: str, gen: int) -> bool:
+    async def _write_confirmation(
+        self, user_id: str, session_id: str, gen: int, client: Client
+    ) -> bool:
         for attempt in range(MAX_TRIES):
             stored = await self._tokens.get(user_id, session_id)
             if stored is None:
                 return True
-            decision = confirm(
-                stored.session, gen, self._now(), sessions_from=stored.epochs.sessions_from
-            )
+            decision = self._confirmation(stored, gen)
             if decision.outcome is Outcome.REUSE:
-                await self._end_reused(stored.session, UNKNOWN_CLIENT)
+                await self._end_reused(stored.session, client)
             if decision.changes is None or await self._tokens.compare_and_set(
                 user_id, session_id, stored.session.version, decision.changes
             ):
@@ -413,3 +468,14 @@ class SessionManager:
 
 async def _let_others_finish(attempt: int) -> None:
     await asyncio.sleep(random.uniform(0, 0.005) * (attempt + 1))  # noqa: S311  no secret
+
+
+def _with_address(decision: Decision, client: Client) -> Decision:
+    """Let the session remember where its newest token goes; the write is made anyway."""
+    if decision.outcome not in {Outcome.ROTATE, Outcome.RENEW} or client.ip is None:
+        return decision
+    return replace(decision, changes={**(decision.changes or {}), "ip": client.ip})
+
+
+def _place(ip: str | None) -> str | None:
+    return get_network(ip) or ip

@@ -33,6 +33,7 @@ class SessionChanges(TypedDict, total=False):
     window_from: datetime
     idle_expires_at: datetime
     last_seen_at: datetime
+    ip: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +74,8 @@ class Session(TrustedValue):
     """
 
     ip: str | None = None
+    """Where the newest refresh token was given: at the login, or at the last rotation."""
+
     user_agent: str | None = None
     revoked_at: datetime | None = None
     revoke_reason: str | None = None

@@ -9,7 +9,7 @@ from typing import Any, NoReturn, Protocol
 
 from .current_user import NO_SCOPES, CurrentUser
 from .errors import ConfigurationError, ExpiredToken, InvalidToken, WrongTokenType
-from .events import AuditTrail, EventHook, log_event
+from .events import UNKNOWN_CLIENT, AuditTrail, ClientSource, EventHook, log_event
 from .jws import SignedToken, VerifiedToken, VerifiedTokens
 from .key_ring import KeyRing
 from .key_sources import named_keys, open_ring
@@ -153,8 +153,13 @@ class TokenVerifier:
         self._skew = max(CLOCK_SKEW, self.settings.leeway).total_seconds()
         self._verified = VerifiedTokens[dict[str, Any]]()
 
-    async def authenticate(self, access_token: str) -> CurrentUser:
-        """Verify an access token.
+    async def authenticate(
+        self,
+        access_token: str,
+        *,
+        client: ClientSource = UNKNOWN_CLIENT,  # noqa: ARG002
+    ) -> CurrentUser:
+        """Verify an access token; *client* is for events.
 
         Raises:
             ExpiredToken: its time is over.

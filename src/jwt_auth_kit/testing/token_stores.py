@@ -139,6 +139,7 @@ class TokenStoreContract:
                 "window_from": later,
                 "idle_expires_at": later + TICK,
                 "last_seen_at": later,
+                "ip": "192.0.2.2",
             },
         )
 
@@ -152,6 +153,7 @@ class TokenStoreContract:
             window_from=later,
             idle_expires_at=later + TICK,
             last_seen_at=later,
+            ip="192.0.2.2",
             version=2,
         )
 
