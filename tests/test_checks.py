@@ -1,9 +1,10 @@
 """Start-up checks, and the doctor that prints the same."""
 
 import logging
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,12 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy.ext.asyncio import create_async_engine
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Mount
+from starlette.types import ASGIApp
 
 from apps import make_kit
 from jwt_auth_kit import (
@@ -21,8 +26,10 @@ from jwt_auth_kit import (
     BearerTransport,
     ConfigurationError,
     CookieTransport,
+    KeyRing,
     LoginThrottle,
     PasswordPolicy,
+    TokenVerifier,
     Transport,
     auth_router,
     install,
@@ -72,6 +79,14 @@ WILDCARDS = [
     {"allow_origin_regex": ".*"},
     {"allow_origin_regex": "https://.*"},
     {"allow_origin_regex": r"https://.*\.com"},
+    {"allow_origin_regex": ".+"},
+    {"allow_origin_regex": "^.*$"},
+    {"allow_origin_regex": "(?s).*"},
+    {"allow_origin_regex": "https?://.*"},
+    {"allow_origin_regex": "http://.*"},
+    {"allow_origin_regex": r"https?://[\w.-]+(:\d+)?"},
+    {"allow_origin_regex": r"https://.*\.vercel\.app"},
+    {"allow_origin_regex": "null|https://app.example.com"},
 ]
 
 
@@ -89,11 +104,97 @@ def test_an_application_that_lets_everybody_use_its_cookies_does_not_start(
         pass
 
 
+class GenerousCORSMiddleware(CORSMiddleware):
+    """One that decides by itself."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(app, allow_origins=["https://app.example.com"], allow_credentials=True)
+
+    def is_allowed_origin(self, origin: str) -> bool:
+        return True
+
+
 def test_a_middleware_that_inherits_from_that_one_is_seen_too() -> None:
     app = make_app(transports=COOKIES)
     app.add_middleware(OurCORSMiddleware, allow_origins=["*"], allow_credentials=True)
+    other = make_app(transports=COOKIES)
+    other.add_middleware(GenerousCORSMiddleware)
 
     assert ("error", "cors") in found(app)
+    assert ("error", "cors") in found(other)
+
+
+def test_origins_without_their_keyword_are_seen_too() -> None:
+    app = make_app(transports=COOKIES)
+    app.add_middleware(CORSMiddleware, ["*"], ["GET"], [], True)
+
+    assert ("error", "cors") in found(app)
+
+
+OPEN: dict[str, Any] = {"allow_origins": ["*"], "allow_credentials": True}
+
+
+def inside_starlette(app: FastAPI) -> ASGIApp:
+    return Starlette(routes=[Mount("/", app)], middleware=[Middleware(CORSMiddleware, **OPEN)])
+
+
+def inside_fastapi(app: FastAPI) -> ASGIApp:
+    outer = FastAPI()
+    outer.add_middleware(CORSMiddleware, **OPEN)
+    outer.mount("/", GZipMiddleware(app))
+    return outer
+
+
+WRAPPINGS: list[Callable[[FastAPI], ASGIApp]] = [
+    lambda app: CORSMiddleware(app, **OPEN),
+    lambda app: OurCORSMiddleware(app, **OPEN),
+    lambda app: GenerousCORSMiddleware(GZipMiddleware(app)),
+    lambda app: GZipMiddleware(
+        CORSMiddleware(app, allow_origin_regex=".*", allow_credentials=True)
+    ),
+    inside_starlette,
+    inside_fastapi,
+]
+
+
+@pytest.mark.parametrize("wrap", WRAPPINGS)
+def test_cors_that_is_wrapped_around_an_application_is_seen_too(
+    wrap: Callable[[FastAPI], ASGIApp],
+) -> None:
+    app = make_app(transports=COOKIES)
+    outer = wrap(app)
+
+    with pytest.raises(ConfigurationError, match=r"Name\s+the origins"):
+        TestClient(outer).get("/auth/session")
+
+
+@pytest.mark.parametrize("wrap", WRAPPINGS[:4])
+def test_cors_that_is_wrapped_around_an_application_keeps_it_from_starting(
+    wrap: Callable[[FastAPI], ASGIApp],
+) -> None:
+    outer = wrap(make_app(transports=COOKIES))
+
+    with pytest.raises(ConfigurationError, match=r"Name\s+the origins"), TestClient(outer):
+        pass
+
+
+def test_an_application_that_only_verifies_is_checked_without_the_router() -> None:
+    app = FastAPI()
+    app.add_middleware(CORSMiddleware, **OPEN)
+    keys = KeyRing.random()
+    install(app, TokenVerifier(keys=keys, issuer="i", audience="a"), transports=COOKIES)
+
+    with pytest.raises(ConfigurationError, match=r"Name\s+the origins"), TestClient(app):
+        pass
+
+
+def test_cors_around_another_application_is_not_the_business_of_this_one() -> None:
+    app, other = make_app(transports=COOKIES), make_app()
+    outer = [CORSMiddleware(other, **OPEN), CORSMiddleware(lambda *_: None, **OPEN)]  # type: ignore[arg-type]
+
+    assert ("error", "cors") not in found(app)
+    assert TestClient(app).get("/auth/session").status_code == 200
+    assert len(outer) == 2
 
 
 @pytest.mark.parametrize(
@@ -239,6 +340,9 @@ from jwt_auth_kit import AuthKit, BearerTransport, CookieTransport, auth_router,
 app = FastAPI()
 app.include_router(auth_router)
 
+wrapped = CORSMiddleware(FastAPI(), allow_origin_regex=".*", allow_credentials=True)
+install(wrapped.app, AuthKit(), transports=[CookieTransport()])
+
 open_to_all = FastAPI()
 open_to_all.add_middleware(CORSMiddleware, allow_origins=["*"], allow_credentials=True)
 install(open_to_all, AuthKit(), transports=[CookieTransport()])
@@ -263,7 +367,11 @@ def doctor(folder: Path, target: str, **environment: str) -> subprocess.Complete
     return subprocess.run(
         [sys.executable, "-W", "error", "-m", "jwt_auth_kit", "doctor", f"program:{target}"],
         cwd=folder,
-        env={"JWT_SECRET_KEY": make_secret(), **environment},
+        env={
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "JWT_SECRET_KEY": make_secret(),
+            **environment,
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -289,6 +397,7 @@ def test_the_doctor_prints_a_table(target: str, tmp_path: Path) -> None:
     [
         ("broken", {}, "The application does not start: KeyError"),
         ("open_to_all", {}, "Name the origins"),
+        ("wrapped", {}, "Name the origins"),
         ("app", {"JWT_SECRET_KEY": ""}, "python -m jwt_auth_kit secret"),
         ("app", {"JWT_SECRET_KEY": "c2hvcnQ="}, "32"),
         ("app", {"JWT_REFRESH_TTL": "60"}, "JWT_ACCESS_TTL <= JWT_REFRESH_TTL"),

@@ -23,7 +23,7 @@ LAYERS = [
     {"key_sources", "tokens", "current_user", "remote_keys"},
     {"session_manager", "failed_logins", "key_commands", "verifier", "inspection"},
     {"kit", "transports"},
-    {"openapi", "oauth_form", "hosts", "routing", "overrides"},
+    {"openapi", "oauth_form", "hosts", "routing", "overrides", "cors"},
     {"signatures"},
     {"entrance"},
     {"installation", "inspect_command", "account_commands"},
@@ -38,7 +38,16 @@ LAYERS = [
 
 HTTP = {
     *("errors", "clients", "cross_site", "transports", "openapi", "oauth_form"),
-    *("peers", "routing", "overrides", "signatures", "entrance", "installation", "dependencies"),
+    *(
+        "peers",
+        "routing",
+        "overrides",
+        "cors",
+        "signatures",
+        "entrance",
+        "installation",
+        "dependencies",
+    ),
     *("protection", "checks", "websockets", "router", "jwks", "__main__"),
     *("testing.routes", "testing.users"),
 }

@@ -2,16 +2,15 @@
 
 import logging
 import os
-import re
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import FastAPI
-from starlette.middleware.cors import CORSMiddleware
 
+from .cors import REFUSAL, allows_strangers, find_cors
 from .current_user import Authenticator
 from .emails import NOBODY
 from .errors import ConfigurationError, StoreUnavailable
@@ -29,7 +28,6 @@ logger = logging.getLogger("jwt_auth_kit")
 
 Level = Literal["error", "warning", "advice"]
 
-STRANGERS = ("https://stranger.invalid", "https://stranger.com")
 ADVISED_ACCESS_TTL = timedelta(minutes=15)
 ADVISED_PASSWORD_LENGTH = 15
 
@@ -119,37 +117,22 @@ def _cookies(installation: Installation) -> list[CookieTransport]:
 
 def _about_cors(app: FastAPI, installation: Installation) -> Iterator[Finding]:
     cookies = _cookies(installation)
-    for middleware in app.user_middleware:
-        kind: object = middleware.cls
-        is_cors = isinstance(kind, type) and issubclass(kind, CORSMiddleware)
-        options: dict[str, Any] = dict(middleware.kwargs)
-        if not is_cors or not options.get("allow_credentials"):
-            continue
-        if cookies and _allows_strangers(options):
-            yield Finding(
-                "error",
-                "cors",
-                "CORSMiddleware lets every web site read what your users' cookies open. Name "
-                'the origins: allow_origins=["https://app.example.com"].',
-            )
+    if not cookies:
+        return
+    for cors in find_cors(app):
+        if allows_strangers(cors):
+            yield Finding("error", "cors", REFUSAL)
+        origins = [each for each in cors.allow_origins if each not in {"*", "null"}]
         untrusted = [
-            origin
-            for origin in options.get("allow_origins", ())
-            if origin not in {"*", "null"} and any(not each.trusts(origin) for each in cookies)
+            origin for origin in origins if any(not each.trusts(origin) for each in cookies)
         ]
-        if untrusted:
+        if untrusted and cors.allow_credentials:
             yield Finding(
                 "warning",
                 "cors",
                 f"CORSMiddleware lets {', '.join(untrusted)} send cookies, but CookieTransport "
                 "refuses its changes. Add it to trusted_origins.",
             )
-
-
-def _allows_strangers(options: dict[str, Any]) -> bool:
-    pattern = options.get("allow_origin_regex")
-    is_matched = pattern is not None and any(re.fullmatch(pattern, each) for each in STRANGERS)
-    return is_matched or not {"*", "null"}.isdisjoint(options.get("allow_origins", ()))
 
 
 def _about_cookies(installation: Installation) -> Iterator[Finding]:

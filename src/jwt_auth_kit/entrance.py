@@ -1,29 +1,33 @@
 """What is checked before an application serves: at its start, or with the first request."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
+from .cors import check_cors
 from .overrides import check_overrides
 from .routing import list_applications
 from .signatures import check_signatures
+from .transports import Transport
 
 _STATE = "jwt_auth_kit_entrance"
 
 Passing = Coroutine[Any, Any, None]
 
 
-def watch_entrance(app: FastAPI) -> None:
+def watch_entrance(app: FastAPI, transports: Sequence[Transport] = ()) -> None:
     """Check *app* now, at its start, and with its first request, when all routes are there.
 
     Raises:
         ConfigurationError: a route of it would let callers choose who they are.
     """
     check_signatures(app)
-    _open_entrance(app).is_checked = False
+    entrance = _open_entrance(app)
+    entrance.is_checked = False
+    entrance.transports = transports or entrance.transports
 
 
 def _open_entrance(app: FastAPI) -> "Entrance":
@@ -32,7 +36,7 @@ def _open_entrance(app: FastAPI) -> "Entrance":
         entrance = Entrance(app, app.router.middleware_stack)
         setattr(app.state, _STATE, entrance)
         app.router.middleware_stack = entrance
-        app.router.lifespan_context = _checked(app, app.router.lifespan_context)
+        app.router.lifespan_context = _checked(entrance, app.router.lifespan_context)
     return entrance
 
 
@@ -43,26 +47,29 @@ class Entrance:
         self._app = app
         self._router = router
         self.is_checked = False
+        self.transports: Sequence[Transport] = ()
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Passing:
         """Pass a request on; it is no coroutine itself, since that would cost each one."""
         if not self.is_checked and scope["type"] != "lifespan":
-            self._check()
+            self.check()
+            self.is_checked = True
         if self._app.dependency_overrides:
             check_overrides(self._app)
         return self._router(scope, receive, send)
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Refuse an application that must not run as it is."""
         check_signatures(self._app)
+        check_cors(self._app, self.transports)
         for app in list_applications(self._app):  # what is mounted has overrides of its own
             _open_entrance(app)
-        self.is_checked = True
 
 
-def _checked(app: FastAPI, lifespan: Any) -> Any:
+def _checked(entrance: Entrance, lifespan: Any) -> Any:
     @asynccontextmanager
     async def check_and_run(running: Any) -> AsyncIterator[Any]:
-        check_signatures(app)
+        entrance.check()
         async with lifespan(running) as state:
             yield state
 

@@ -34,6 +34,8 @@ def load(path: str, wanted: type[T]) -> T:
         raise ConfigurationError(f"{path!r} cannot be loaded: {type(error).__name__}") from None
     if inspect.isfunction(found):
         found = found()
+    while not isinstance(found, wanted) and hasattr(found, "app"):
+        found = found.app  # middleware that was wrapped around an application
     if not isinstance(found, wanted):
         raise ConfigurationError(f"{path!r} is no {wanted.__name__} but {type(found).__name__}")
     return found

@@ -86,7 +86,7 @@ def install(
     """
     if not transports:
         raise ConfigurationError("install() needs a transport, BearerTransport() for example.")
-    watch_entrance(app)
+    watch_entrance(app, transports)
     installation = Installation(authenticator, tuple(transports))
     setattr(app.state, _STATE, installation)
     # An application mounted below this one finds the kit here: of its parents a request shows
