@@ -16,6 +16,7 @@ LAYERS = [
     {"errors", "emails", "networks", "proxy_signs", "remembered_networks", "terminal"}
     | {"stores.failures", "weak_secrets"},
     {"trusted_values"},
+    {"password_pool"},
     {"settings", "passwords", "sessions", "events", "bodies", "framework_hashes"},
     {"password_policy", "stores.base", "stores.engines", "attempt_logs", "peers", "old_hashes"},
     {"keys", "throttle", "revocations", "stores.memory", "stores.sqlalchemy", "stores.redis"},

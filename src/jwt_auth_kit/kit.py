@@ -136,7 +136,7 @@ class AuthKit:
         address = _check_email(email)
         await self.password_policy.check(password, personal=(address, display_name))
         async with self._counted_sign_up(client):
-            user = await self._create(address, password, display_name, "user")
+            user = await self._create(address, password, display_name, "user", client)
         await self.audit.record("registered", str(user.id), client=client)
         return await self._begin(str(user.id), client)
 
@@ -161,7 +161,7 @@ class AuthKit:
         """
         address = _check_email(email)
         await self.password_policy.check(password, personal=(address, display_name))
-        user = await self._create(address, password, display_name, role)
+        user = await self._create(address, password, display_name, role, client)
         await self.audit.record("registered", str(user.id), client=client, actor=actor)
         return user
 
@@ -366,7 +366,7 @@ class AuthKit:
         """
         user = await self._prove(user_id, current, client)
         await self.password_policy.check(new, personal=(user.email, user.display_name))
-        new_hash = await self.passwords.hash(new)
+        new_hash = await self.passwords.hash(new, ip=client.ip)
         address = normalize_email(user.email)
         # A login that runs beside this may have read the old hash. Ending sessions first makes
         # it fail; ending them again catches one that began between the two writes. Networks
@@ -404,7 +404,7 @@ class AuthKit:
         """
         user = await self._find(user_id)
         await self.password_policy.check(new, personal=(user.email, user.display_name))
-        new_hash = await self.passwords.hash(new)
+        new_hash = await self.passwords.hash(new, ip=client.ip)
         address = normalize_email(user.email)
         await self.throttle.forget_networks(address)
         await self._sessions.end_all(user_id, "password_reset")
@@ -492,7 +492,12 @@ class AuthKit:
             raise
 
     async def _create(
-        self, address: str, password: str, display_name: str | None, role: str
+        self,
+        address: str,
+        password: str,
+        display_name: str | None,
+        role: str,
+        client: Client,
     ) -> User:
         # A taken address costs the same read, hash and write as a new one, so that only the
         # answer tells them apart.
@@ -500,7 +505,7 @@ class AuthKit:
         new = NewUser(
             email=address,
             display_name=display_name or address.partition("@")[0],
-            password_hash=await self.passwords.hash(password),
+            password_hash=await self.passwords.hash(password, ip=client.ip, priority="sign_up"),
             role=role,
         )
         if taken is not None:
@@ -580,7 +585,9 @@ class AuthKit:
         epochs = await self.tokens.epochs(user_id)
         user = await self.users.get_by_id(user_id)
         user = None if known is None else user
-        matches = await self.passwords.verify(password, user.password_hash if user else None)
+        matches = await self.passwords.verify(
+            password, user.password_hash if user else None, ip=client.ip
+        )
         user = await self._admit(user, attempt, matches=matches)
         await self._rehash(user, password, client)
         return await self._sessions.begin(user, epoch=epochs.epoch, client=client)
@@ -589,7 +596,7 @@ class AuthKit:
         old_hash = user.password_hash
         if old_hash is None or not self.passwords.needs_rehash(old_hash):
             return
-        new_hash = await self.passwords.hash(password)
+        new_hash = await self.passwords.hash(password, ip=client.ip)
         # A password change may have come in between; it must not be undone.
         if await self.users.set_password_hash(str(user.id), new_hash, expected=old_hash):
             await self.audit.record("password_rehashed", str(user.id), client=client)
@@ -600,7 +607,9 @@ class AuthKit:
         address = NOBODY if user is None else normalize_email(user.email)
         attempt = await self._reserve_attempt(address, client)
         async with self._refusing(attempt, client), self._given_back_if_unavailable(attempt):
-            matches = await self.passwords.verify(password, user.password_hash if user else None)
+            matches = await self.passwords.verify(
+                password, user.password_hash if user else None, ip=client.ip
+            )
             user = await self._admit(user, attempt, matches=matches)
         await self.throttle.confirm(attempt)
         return user

@@ -5,6 +5,9 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 IPV6_PREFIX = 64
 """Bits of an IPv6 address that name a network: providers give a customer 64 or fewer."""
 
+IPV6_WIDE_PREFIX = 48
+"""Bits that name a wide network: customers who are given 48 bits have 65,536 networks."""
+
 IPAddress = IPv4Address | IPv6Address
 
 

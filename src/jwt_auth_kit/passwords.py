@@ -4,18 +4,14 @@ import os
 import re
 import secrets
 import unicodedata
-from collections.abc import Callable
-from typing import Literal, Protocol, Self, TypeVar, runtime_checkable
+from typing import Literal, Protocol, Self, runtime_checkable
 
-import anyio
-import anyio.lowlevel
-import anyio.to_thread
 import argon2
 from argon2.exceptions import Argon2Error, InvalidHashError
 
-from .errors import Busy, ConfigurationError
-
-T = TypeVar("T")
+from .errors import ConfigurationError
+from .networks import IPV6_WIDE_PREFIX, get_network
+from .password_pool import PasswordPool, Priority
 
 MIN_MEMORY_COST = 19_456  # KiB: the minimum of OWASP's and ASVS's argon2id profiles with t=2
 MIN_TIME_COST = 2
@@ -177,25 +173,28 @@ class Passwords:
     Args:
         hasher: what makes and checks hashes.
         threads: passwords worked on at once; each takes the hasher's memory.
-        queue: passwords that may wait; past that a login is answered 503 at once.
+        queue: passwords that may wait. When it is full, whoever holds most of it is answered 503:
+            sign-ups before logins, and the network with most passwords before the others.
     """
 
     def __init__(
         self, hasher: PasswordHasher, *, threads: int = DEFAULT_THREADS, queue: int = MAX_QUEUE
     ) -> None:
         self.hasher = hasher
-        self._threads = threads
-        self._queue = queue
-        self._inside = 0
-        self._limiter: anyio.lowlevel.RunVar[anyio.CapacityLimiter] = anyio.lowlevel.RunVar(
-            f"jwt_auth_kit.passwords.{id(self)}"
-        )
+        self._pool = PasswordPool(threads=threads, queue=queue)
         # Checked where there is no hash, with the parameters of new hashes, so that the time of
         # an answer does not tell whether an account exists.
         self._decoy = hasher.hash(secrets.token_urlsafe(32))
 
-    async def hash(self, password: str) -> str:
+    async def hash(
+        self, password: str, *, ip: str | None = None, priority: Priority = "login"
+    ) -> str:
         """Hash *password*.
+
+        Args:
+            password: the password.
+            ip: the address of the caller; networks take turns.
+            priority: ``sign_up`` for a new account; logins go before it.
 
         Raises:
             Busy: the queue is full.
@@ -206,36 +205,35 @@ class Passwords:
             text.encode()
         except UnicodeEncodeError:  # it would show the password to whoever shows the error
             raise ValueError("a password is text, which can be written as UTF-8") from None
-        return await self._run(self.hasher.hash, text)
+        network = get_network(ip, IPV6_WIDE_PREFIX)
+        return await self._pool.run(self.hasher.hash, text, network=network, priority=priority)
 
-    async def verify(self, password: str, password_hash: str | None) -> bool:
+    async def verify(
+        self, password: str, password_hash: str | None, *, ip: str | None = None
+    ) -> bool:
         """Check *password*; without a hash that can be read, take the same time and return False.
+
+        Args:
+            password: the password.
+            password_hash: what the account has stored.
+            ip: the address of the caller; networks take turns.
 
         Raises:
             Busy: the queue is full.
         """
-        return await self._run(check_password, self.hasher, password, password_hash, self._decoy)
+        return await self._pool.run(
+            check_password,
+            self.hasher,
+            password,
+            password_hash,
+            self._decoy,
+            network=get_network(ip, IPV6_WIDE_PREFIX),
+            priority="login",
+        )
 
     def needs_rehash(self, password_hash: str) -> bool:
         """Tell whether a login should replace *password_hash*."""
         return self.hasher.needs_rehash(password_hash)
-
-    async def _run(self, function: Callable[..., T], *arguments: object) -> T:
-        if self._inside >= self._threads + self._queue:
-            raise Busy
-        self._inside += 1
-        try:
-            return await anyio.to_thread.run_sync(function, *arguments, limiter=self._pool())
-        finally:
-            self._inside -= 1
-
-    def _pool(self) -> anyio.CapacityLimiter:
-        """Return the limiter of the running event loop; one cannot be shared between loops."""
-        limiter = self._limiter.get(None)
-        if limiter is None:
-            limiter = anyio.CapacityLimiter(self._threads)
-            self._limiter.set(limiter)
-        return limiter
 
 
 def normalize_password(password: str) -> str:

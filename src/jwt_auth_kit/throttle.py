@@ -11,7 +11,7 @@ from typing import Self
 
 from .attempt_logs import MAX_SPAN, Limit, RedisLogs, open_logs, parse_limit
 from .errors import ConfigurationError, TooManyAttempts
-from .networks import IPV6_PREFIX, get_network
+from .networks import IPV6_PREFIX, IPV6_WIDE_PREFIX, get_network
 
 logger = logging.getLogger("jwt_auth_kit")
 
@@ -88,7 +88,7 @@ class LoginThrottle:
         sign_ups_without_address: str = "100/hour; 500/day",
         remember_networks: timedelta = timedelta(days=90),
         ipv6_prefix: int = IPV6_PREFIX,
-        ipv6_wide_prefix: int = 48,
+        ipv6_wide_prefix: int = IPV6_WIDE_PREFIX,
     ) -> None:
         if not timedelta(0) <= remember_networks <= MAX_SPAN:
             raise ConfigurationError(
