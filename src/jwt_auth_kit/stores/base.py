@@ -111,7 +111,7 @@ class TokenStore(Protocol):
         may be written afterwards, in several steps.
 
         A database that can lose its last writes, by failing over to a replica, must not give an
-        epoch a second time: it takes the milliseconds of *now* where those are higher.
+        epoch a second time: it takes the Unix time of *now*, in seconds, where that is higher.
         """
         ...
 

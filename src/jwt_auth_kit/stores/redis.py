@@ -78,7 +78,7 @@ _NEXT_EPOCH = """
 local function next_epoch(epochs, now)
   -- The clock makes sure that an epoch which a failover lost is not given a second time.
   local last = tonumber(redis.call('HGET', epochs, 'epoch') or 0)
-  local epoch = string.format('%.0f', math.max(last + 1, tonumber(now)))
+  local epoch = string.format('%.0f', math.max(last + 1, math.floor(now / 1000)))
   redis.call('HSET', epochs, 'epoch', epoch)
   return epoch
 end

@@ -741,7 +741,7 @@ async def _next_epoch(connection: AsyncConnection, user_id: str, now: datetime) 
         _insert_epochs(connection, user_id=user_id, epoch=0, sessions_from=0, changed_at=now)
     )
     # The clock makes sure that an epoch which a failover lost is not given a second time.
-    clock = literal(int(now.timestamp() * 1000), BigInteger)
+    clock = literal(int(now.timestamp()), BigInteger)
     following = epochs.c.epoch + 1
     statement = (
         update(epochs)
