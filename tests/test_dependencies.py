@@ -109,6 +109,27 @@ def test_require_owner_compares_the_path_with_the_caller(
     assert answer == (status, "not_owner" if status == 403 else None)
 
 
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        *(("Ada7", 200), ("ada7", 403), ("ADA7", 403), ("Ada70", 403), ("Ada", 403)),
+        *(("0Ada7", 403), ("%20Ada7", 403), ("Ada7%20", 403), ("Ada7%00", 403)),
+    ],
+)
+def test_require_owner_compares_letter_by_letter(path: str, status: int) -> None:
+    kit = make_kit()
+    app = make_app(kit)
+
+    @app.get("/{user_id}/tasks", dependencies=[Depends(require_owner("user_id"))])
+    async def tasks() -> None: ...
+
+    token = kit.jwt.create_access_token({"user_id": "Ada7"})
+
+    answer = TestClient(app).get(f"/{path}/tasks", headers={"Authorization": f"Bearer {token}"})
+
+    assert answer.status_code == status
+
+
 @pytest.mark.parametrize(("role", "status"), [("admin", 200), ("user", 403)])
 def test_require_owner_lets_admins_pass_if_asked_for(role: str, status: int) -> None:
     answer = _ask_for_tasks("with admins", "8", role)
