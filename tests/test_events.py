@@ -48,7 +48,7 @@ class TestAnEvent:
 
     @pytest.mark.parametrize("name", get_args(EventName))
     def test_it_says_whether_something_was_done_or_refused(self, name: EventName) -> None:
-        refused = name.endswith(("_failed", "_throttled", "_reused", "_denied"))
+        refused = name.endswith(("_failed", "_throttled", "_reused", "_denied", "_rejected"))
 
         assert AuthEvent(name=name, at=NOW).outcome == ("failure" if refused else "success")
 
@@ -90,6 +90,7 @@ class TestTheLog:
             *("login_failed", "login_throttled", "refresh_failed", "refresh_reused"),
             *("access_denied", "session_adopted", "registration_throttled", "password_locked"),
             "address_changed",
+            "token_rejected",
         }
         expected = logging.WARNING if name in suspicious else logging.INFO
         assert caplog.records[0].levelno == expected

@@ -19,7 +19,8 @@ LAYERS = [
     {"password_pool"},
     {"settings", "passwords", "sessions", "events", "bodies", "framework_hashes"},
     {"password_policy", "stores.base", "stores.engines", "attempt_logs", "peers", "old_hashes"},
-    {"keys", "throttle", "revocations", "stores.memory", "stores.sqlalchemy", "stores.redis"},
+    {"keys", "throttle", "revocations", "rejections"}
+    | {"stores.memory", "stores.sqlalchemy", "stores.redis"},
     {"key_ring", "jws", "clients", "cross_site"},
     {"key_sources", "tokens", "current_user", "remote_keys"},
     {"session_manager", "failed_logins", "key_commands", "verifier", "inspection"},

@@ -151,10 +151,18 @@ class RecentLoginRequired(Unauthorized):
 
 
 class InvalidToken(Unauthorized):
-    """The token cannot be trusted (RFC 6750 section 3.1)."""
+    """The token cannot be trusted (RFC 6750 section 3.1).
+
+    Args:
+        reason: what is wrong with it, for the audit trail; no client is told.
+    """
 
     code = "invalid_token"
     message = "The token is invalid"
+
+    def __init__(self, reason: str = "malformed") -> None:
+        super().__init__()
+        self.reason = reason
 
     @classmethod
     def response_headers(cls) -> dict[str, str]:
@@ -172,6 +180,10 @@ class WrongTokenType(InvalidToken):
     """A genuine token of another kind (RFC 8725 section 3.11)."""
 
     code = "wrong_token_type"
+
+    def __init__(self, reason: str = "wrong_type") -> None:
+        super().__init__(reason)
+
     message = "This kind of token is not accepted here"
 
 

@@ -34,6 +34,7 @@ EventName = Literal[
     "user_disabled",
     "user_enabled",
     "access_denied",
+    "token_rejected",
 ]
 
 FAILURES: frozenset[EventName] = frozenset(
@@ -44,6 +45,7 @@ FAILURES: frozenset[EventName] = frozenset(
         "refresh_failed",
         "refresh_reused",
         "access_denied",
+        "token_rejected",
     }
 )
 WARNINGS: frozenset[EventName] = FAILURES | {
@@ -81,7 +83,7 @@ class AuthEvent(TrustedValue):
     actor: str | None = None
     """Who did it, where that was somebody else than the user: the id of an administrator."""
     count: int | None = None
-    """How many sessions ended, in an event that tells of several."""
+    """How many sessions ended or tokens were refused, in an event that tells of several."""
     previous_ip: str | None = None
     """The address known until now, where another one is what the event is about."""
 

@@ -72,7 +72,7 @@ class SignedToken:
         # RFC 7797 included, which would change what was signed.
         is_extended = not self.header.keys().isdisjoint(("crit", "b64"))
         if is_extended or self.header.get("alg") != key.algorithm:
-            raise InvalidToken
+            raise InvalidToken("wrong_algorithm")
         key.verify(self.signing_input, self.signature)
         return read_object(self.payload)
 

@@ -244,7 +244,7 @@ class Key(TrustedValue):
             InvalidToken: another key or another algorithm made it.
         """
         if not _ALGORITHMS[self.algorithm].verify(signing_input, self._verifies, signature):
-            raise InvalidToken
+            raise InvalidToken("bad_signature")
 
 
 def public_members(jwk: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from .key_ring import KeyRing
 from .key_sources import open_ring
 from .password_policy import PasswordPolicy
 from .passwords import Argon2Hasher, PasswordHasher, Passwords, why_unusable
+from .rejections import RejectionAlarm
 from .session_manager import SessionManager, SignedIn
 from .sessions import Session
 from .settings import AuthSettings
@@ -105,6 +106,7 @@ class AuthKit:
         self.password_policy = password_policy or PasswordPolicy()
         self.throttle = throttle or LoginThrottle()
         self.audit = AuditTrail(on_event, clock)
+        self._rejections = RejectionAlarm(self.audit, clock)
         self.failed_logins = FailedLogins(self.tokens, self.throttle, self.audit, clock)
         self._sessions = SessionManager(
             users=self.users,
@@ -194,7 +196,11 @@ class AuthKit:
             SessionRevoked: ended by a logout, a password change or an administrator.
             InvalidToken: not a refresh token of a session.
         """
-        return await self._sessions.refresh(refresh_token, client=client)
+        try:
+            return await self._sessions.refresh(refresh_token, client=client)
+        except InvalidToken as error:
+            await self._rejections.ring(error, client)
+            raise
 
     async def is_refreshable(self, refresh_token: str, *, client: Client = UNKNOWN_CLIENT) -> bool:
         """Tell whether ``refresh`` would succeed now.
@@ -215,7 +221,11 @@ class AuthKit:
             RevokedToken: its session ended or its user's rights changed, as far as known here.
             InvalidToken: anything else.
         """
-        verified = self.jwt.verify(access_token)
+        try:
+            verified = self.jwt.verify(access_token)
+        except InvalidToken as error:
+            await self._rejections.ring(error, client)
+            raise
         claims = verified.claims
         await self._sessions.check(claims, client)
         return CurrentUser(
@@ -339,7 +349,8 @@ class AuthKit:
         try:
             claims = self.jwt.verify_genuine(token)
             is_ended = await self._sessions.end_if_reused(claims, client=client)
-        except InvalidToken:
+        except InvalidToken as error:
+            await self._rejections.ring(error, client)
             return
         if not is_ended:
             await self.end_session(claims["sub"], claims["sid"], client=client)

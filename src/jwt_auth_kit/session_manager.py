@@ -166,15 +166,16 @@ class SessionManager:
         """Tell whether a verified token is spent or of an orphan; that ends its session as theft.
 
         Raises:
-            InvalidToken: it belongs to no session, or its session did not make it.
+            InvalidToken: its session did not make it.
+            SessionExpired: it belongs to no session.
         """
+        session_id, gen = claims.get("sid"), claims.get("gen")
+        if session_id is None or gen is None:
+            raise SessionExpired
         if claims["token_type"] == "refresh":
             stored = await self._read_genuine(claims)
-            decision = self._decide(stored, claims["gen"])
+            decision = self._decide(stored, gen)
         else:
-            session_id, gen = claims.get("sid"), claims.get("gen")
-            if session_id is None or gen is None:
-                raise InvalidToken
             found = await self._tokens.get(claims["sub"], session_id)
             if found is None:
                 raise SessionExpired
@@ -281,13 +282,13 @@ class SessionManager:
         """Read the session of a refresh token; a forged one changes nothing (no remote kill)."""
         session_id, gen = claims.get("sid"), claims.get("gen")
         if not isinstance(session_id, str) or type(gen) is not int:
-            raise InvalidToken  # made by JWTManager alone
+            raise InvalidToken("no_session")  # made by JWTManager alone
         stored = await self._tokens.get(claims["sub"], session_id)
         if stored is None:
             raise SessionExpired  # long over, and purged
         expected = stored.session.refresh_id(gen)
         if not hmac.compare_digest(expected.encode(), claims["jti"].encode()):
-            raise InvalidToken
+            raise InvalidToken("not_issued")  # whoever made it has the key, not the salt
         return stored
 
     def _decide(self, stored: StoredSession, gen: int) -> Decision:

@@ -247,7 +247,7 @@ class JWTManager:
             now = self.now()
             key = self.keys.find(known.key_id, now, keep=self.access_life)
             if not known.is_by(key):  # revoked or replaced since
-                raise InvalidToken
+                raise InvalidToken("unknown_key")
             self._check_time(known.claims, now, allow_expired=allow_expired)
             return VerifiedToken(known.key_id, known.thumbprint, known.claims.copy())
         signed = SignedToken.parse(token)
@@ -270,7 +270,7 @@ class JWTManager:
         signed = SignedToken.parse(token)
         key = self.keys.find_unrevoked(signed.header.get("kid"), self.now())
         if key is None:
-            raise InvalidToken
+            raise InvalidToken("unknown_key")
         is_refresh = signed.type == HEADER_TYPES["refresh"]
         return self._verify_claims(signed, key, "refresh" if is_refresh else "access")
 
@@ -285,7 +285,7 @@ class JWTManager:
     def _require_key(self, key_id: Any, header_type: str | None) -> Key:
         key = self.keys.find(key_id, self.now(), keep=self.life_of(header_type))
         if key is None:
-            raise InvalidToken
+            raise InvalidToken("unknown_key")
         return key
 
     def life_of(self, header_type: Any) -> timedelta:
@@ -295,14 +295,14 @@ class JWTManager:
 
     def _check_audience(self, claims: Mapping[str, Any]) -> None:
         if self.issuer is not None and claims.get("iss") != self.issuer:
-            raise InvalidToken
+            raise InvalidToken("wrong_issuer")
         audience = claims.get("aud")
         if self.audience is None and audience is None:
             return  # RFC 7519 section 4.1.3: who has no name is in no audience
         if audience != self.audience and not (
             isinstance(audience, list) and self.audience in audience
         ):
-            raise InvalidToken
+            raise InvalidToken("wrong_audience")
 
     def check_again(
         self, claims: Mapping[str, Any], key_id: str | None, thumbprint: str | None
@@ -333,7 +333,7 @@ class JWTManager:
     ) -> None:
         now = moment.timestamp()
         if is_early(claims, now, self._skew):
-            raise InvalidToken
+            raise InvalidToken("not_yet_valid")
         if not allow_expired and is_over(claims, now, self._leeway):
             raise ExpiredToken
 

@@ -14,6 +14,7 @@ from .jws import SignedToken, VerifiedToken, VerifiedTokens
 from .key_ring import KeyRing
 from .key_sources import named_keys, open_ring
 from .keys import Key
+from .rejections import RejectionAlarm
 from .settings import AuthSettings
 from .tokens import (
     CLOCK_SKEW,
@@ -143,6 +144,7 @@ class TokenVerifier:
         self.settings = settings or AuthSettings()
         self.now = clock
         self.audit = AuditTrail(on_event, clock)
+        self._rejections = RejectionAlarm(self.audit, clock)
         # One key may sign for many services, and every stranger may have some token of it: who
         # it is from and whom it is for are what remains to tell (RFC 8725 sections 3.8 and 3.9).
         self._issuer = _require("issuer", issuer, self.settings.issuer)
@@ -157,7 +159,7 @@ class TokenVerifier:
         self,
         access_token: str,
         *,
-        client: ClientSource = UNKNOWN_CLIENT,  # noqa: ARG002
+        client: ClientSource = UNKNOWN_CLIENT,
     ) -> CurrentUser:
         """Verify an access token; *client* is for events.
 
@@ -167,23 +169,11 @@ class TokenVerifier:
             InvalidToken: anything else.
             KeysUnavailable: the issuer's keys could not be read.
         """
-        known = self._verified.get(access_token)
-        if known is not None:
-            key = await self._require_key(known.key_id)
-            if not known.is_by(key):
-                raise _refused("its key was replaced")
-            self._check_time(known.claims)
-            return self._user(known.claims, key)
-        signed = SignedToken.parse(access_token)
-        key_id = signed.header.get("kid")
-        key = await self._require_key(key_id)
-        claims = signed.verify(key)
-        self._check_kind(signed, claims)
-        self._check_parties(claims)
-        self._check_time(claims)
-        user = self._user(claims, key)
-        self._verified.add(access_token, VerifiedToken(key_id, key.thumbprint, claims))
-        return user
+        try:
+            return await self._authenticate(access_token)
+        except InvalidToken as error:
+            await self._rejections.ring(error, client)
+            raise
 
     async def authenticate_now(self, user: CurrentUser) -> NoReturn:  # noqa: ARG002
         """There is no store to ask.
@@ -208,7 +198,7 @@ class TokenVerifier:
             return
         key = await self._require_key(user.key_id)
         if key.thumbprint != user.key_thumbprint:
-            raise _refused("its key was replaced")
+            raise _refused("its key was replaced", "unknown_key")
         self._check_time(user.claims)
 
     async def check_keys(self) -> str | None:
@@ -217,10 +207,29 @@ class TokenVerifier:
         problem: str | None = None if check is None else await check()
         return problem
 
+    async def _authenticate(self, access_token: str) -> CurrentUser:
+        known = self._verified.get(access_token)
+        if known is not None:
+            key = await self._require_key(known.key_id)
+            if not known.is_by(key):
+                raise _refused("its key was replaced", "unknown_key")
+            self._check_time(known.claims)
+            return self._user(known.claims, key)
+        signed = SignedToken.parse(access_token)
+        key_id = signed.header.get("kid")
+        key = await self._require_key(key_id)
+        claims = signed.verify(key)
+        self._check_kind(signed, claims)
+        self._check_parties(claims)
+        self._check_time(claims)
+        user = self._user(claims, key)
+        self._verified.add(access_token, VerifiedToken(key_id, key.thumbprint, claims))
+        return user
+
     async def _require_key(self, key_id: Any) -> Key:
         key = await self._keys.get(key_id)
         if key is None:
-            raise _refused("its key is not known")
+            raise _refused("its key is not known", "unknown_key")
         return key
 
     def _open(self, jwks_url: str | None, keys: KeyRing | KeyFinder | None) -> KeyFinder:
@@ -256,9 +265,9 @@ class TokenVerifier:
         audience = claims.get("aud")
         audiences = audience if isinstance(audience, list) else [audience]
         if claims.get("iss") != self._issuer:
-            raise _refused("iss is not the issuer")
+            raise _refused("iss is not the issuer", "wrong_issuer")
         if self._audience not in audiences:
-            raise _refused("aud is not our audience")
+            raise _refused("aud is not our audience", "wrong_audience")
 
     def _check_time(self, claims: Mapping[str, Any]) -> None:
         now = self.now().timestamp()
@@ -266,7 +275,7 @@ class TokenVerifier:
         if not all(map(_is_moment, moments)):
             raise _refused("exp, iat or nbf is no moment")
         if is_early(claims, now, self._skew):
-            raise _refused("iat or nbf is in the future")
+            raise _refused("iat or nbf is in the future", "not_yet_valid")
         if is_over(claims, now, self._leeway):
             raise ExpiredToken
 
@@ -327,10 +336,10 @@ def _require(name: str, given: str | None, setting: str | None) -> str:
     return value
 
 
-def _refused(reason: str) -> InvalidToken:
+def _refused(problem: str, reason: str = "malformed") -> InvalidToken:
     # For whoever sets it up; no answer to a client says as much.
-    logger.debug("A token was refused: %s", reason)
-    return InvalidToken()
+    logger.debug("A token was refused: %s", problem)
+    return InvalidToken(reason)
 
 
 def _take(claims: Mapping[str, Any], claim: Claim) -> Any:
