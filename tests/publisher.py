@@ -45,10 +45,12 @@ class Publisher:
 
 
 @asynccontextmanager
-async def publishing(answer: Answer, *, tls: SSLContext | None = None) -> AsyncIterator[Publisher]:
-    """Serve *answer* on a free loopback port."""
+async def publishing(
+    answer: Answer, *, tls: SSLContext | None = None, port: int = 0
+) -> AsyncIterator[Publisher]:
+    """Serve *answer* on a loopback port, a free one by default."""
     publisher = Publisher(answer)
-    server = await asyncio.start_server(publisher.serve, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.start_server(publisher.serve, "127.0.0.1", port, ssl=tls)
     port = server.sockets[0].getsockname()[1]
     publisher.url = f"{'https' if tls else 'http'}://localhost:{port}/jwks.json"
     try:

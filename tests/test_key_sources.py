@@ -4,12 +4,13 @@ import base64
 import json
 import logging
 import os
+import socket
 import stat
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,14 @@ def refusal(source: KeySource) -> str:
 
 def settings_with(**values: Any) -> AuthSettings:
     return AuthSettings(**values)
+
+
+@pytest.fixture(autouse=True)
+def private_files() -> Iterator[None]:
+    """Files with keys are made for their owner alone, or a warning would name each."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
 
 
 class TestWhichSource:
@@ -570,3 +579,99 @@ def run_at_once(program: str, directory: Path, *, count: int) -> Sequence[str]:
         assert process.returncode == 0
         outputs.append(output.strip())
     return outputs
+
+
+class TestWhoElseMayUseTheFiles:
+    @pytest.mark.parametrize("kind", ["file", "directory"])
+    @pytest.mark.parametrize("mode", [0o644, 0o440, 0o640])
+    def test_a_private_key_that_others_can_read_is_named_once_with_the_cure(
+        self, kind: str, mode: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        file = tmp_path / "keys.json"
+        jwk = private(A)
+        file.write_text(set_of(jwk) if kind == "file" else json.dumps(jwk))
+        file.chmod(mode)
+        source = KeyFile(file) if kind == "file" else KeyDirectory(tmp_path)
+
+        for _ in range(3):
+            assert [item.key for item in source.load()] == [A]
+
+        [warning] = [record.getMessage() for record in caplog.records]
+        assert f"chmod 600 {file}" in warning
+        assert A.private_jwk()["d"] not in warning
+
+    def test_a_public_key_may_be_read_by_everybody(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        file = tmp_path / "public.json"
+        file.write_text(json.dumps(A.public_jwk()))
+        file.chmod(0o644)
+
+        assert KeyDirectory(tmp_path).load()
+        assert not caplog.records
+
+    @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o703])
+    def test_a_directory_that_everybody_can_write_to_is_refused(
+        self, mode: int, tmp_path: Path
+    ) -> None:
+        directory = tmp_path / "keys"
+        directory.mkdir()
+        (directory / "a.json").write_text(json.dumps(private(A)))
+        directory.chmod(mode)
+
+        with pytest.raises(ConfigurationError, match=f"chmod go-w {directory}"):
+            KeyRing.from_source(KeyDirectory(directory))
+
+    @pytest.mark.parametrize("kind", ["file", "directory"])
+    def test_a_file_that_everybody_can_write_to_is_refused(self, kind: str, tmp_path: Path) -> None:
+        file = tmp_path / "keys.json"
+        jwk = private(A)
+        file.write_text(set_of(jwk) if kind == "file" else json.dumps(jwk))
+        file.chmod(0o666)
+        source = KeyFile(file) if kind == "file" else KeyDirectory(tmp_path)
+
+        with pytest.raises(ConfigurationError, match=f"chmod go-w {file}"):
+            KeyRing.from_source(source)
+
+    def test_a_secret_that_is_mounted_as_a_link_is_read(self, tmp_path: Path) -> None:
+        (tmp_path / "..data").mkdir()
+        (tmp_path / "..data" / "a.json").write_text(json.dumps(private(A)))
+        (tmp_path / "a.json").symlink_to("..data/a.json")
+
+        assert KeyRing.from_source(KeyDirectory(tmp_path)).active == A
+
+
+class TestWhatIsNoFile:
+    @pytest.mark.parametrize("kind", ["file", "directory"])
+    def test_a_pipe_is_refused_and_nobody_waits_for_it(self, kind: str, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "keys.json", 0o600)
+        source = KeyFile(tmp_path / "keys.json") if kind == "file" else KeyDirectory(tmp_path)
+
+        with pytest.raises(ConfigurationError, match="is not a regular file"):
+            KeyRing.from_source(source)
+
+    def test_a_device_is_refused(self) -> None:
+        with pytest.raises(ConfigurationError, match="/dev/zero is not a regular file"):
+            KeyRing.from_source(KeyFile("/dev/zero"))
+
+    def test_a_socket_is_refused(self, tmp_path: Path) -> None:
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(tmp_path / "keys.json"))
+
+            with pytest.raises(ConfigurationError, match="keys"):
+                KeyRing.from_source(KeyDirectory(tmp_path))
+
+    def test_a_huge_file_is_refused_as_such(self, tmp_path: Path) -> None:
+        file = tmp_path / "keys.json"
+        with file.open("wb") as stream:
+            stream.truncate(2**31)
+
+        with pytest.raises(ConfigurationError, match="more than 1000000 bytes"):
+            KeyRing.from_source(KeyFile(file))
+
+    def test_a_directory_of_too_many_files_is_refused(self, tmp_path: Path) -> None:
+        for number in range(1001):
+            (tmp_path / f"{number}.json").touch()
+
+        with pytest.raises(ConfigurationError, match="more than 1000 keys"):
+            KeyRing.from_source(KeyDirectory(tmp_path))

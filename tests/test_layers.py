@@ -15,7 +15,7 @@ ROOT = Path(jwt_auth_kit.__file__).parent
 LAYERS = [
     {"errors", "emails", "networks", "proxy_signs", "remembered_networks", "terminal"}
     | {"stores.failures", "weak_secrets"},
-    {"trusted_values"},
+    {"trusted_values", "secret_files"},
     {"password_pool"},
     {"settings", "passwords", "sessions", "events", "bodies", "framework_hashes"},
     {"password_policy", "stores.base", "stores.engines", "attempt_logs", "peers", "old_hashes"},

@@ -7,6 +7,7 @@ import gzip
 import json
 import logging
 import ssl
+import threading
 import time
 from datetime import timedelta
 from ipaddress import ip_address
@@ -34,6 +35,7 @@ from publisher import (
     raw,
     silence,
 )
+from servers import free_port
 
 PRIVATE = Key.generate("ES256")
 KEY, OTHER = (Key.from_jwk(key.public_jwk()) for key in (Key.generate("EdDSA"), PRIVATE))
@@ -107,6 +109,55 @@ class TestWhenTheyAreRead:
     async def test_a_key_that_is_there_twice_is_one(self) -> None:
         async with publishing(key_set(KEY, KEY)) as publisher:
             assert await RemoteKeys(publisher.url).get(KEY.id) == KEY
+
+    async def test_one_client_reads_them_each_time_and_is_made_beside_the_event_loop(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        makers: list[threading.Thread] = []
+        make = httpx.AsyncClient.__init__
+
+        def note(client: httpx.AsyncClient, **options: Any) -> None:
+            makers.append(threading.current_thread())
+            make(client, **options)
+
+        monkeypatch.setattr(httpx.AsyncClient, "__init__", note)
+        async with publishing(key_set(KEY)) as publisher:
+            keys = RemoteKeys(publisher.url, max_age=timedelta(0))
+            for _ in range(3):
+                assert await keys.get("unknown") is None
+
+            assert publisher.requests >= 3
+        assert len(makers) == 1
+        assert makers[0] is not threading.current_thread()
+
+    def test_another_event_loop_reads_them_too(self) -> None:
+        keys: list[RemoteKeys] = []
+
+        async def read() -> Key | None:
+            async with publishing(key_set(KEY), port=port) as publisher:
+                keys.append(keys[0] if keys else RemoteKeys(publisher.url, max_age=timedelta(0)))
+                return await keys[-1].get(KEY.id)
+
+        port = free_port()
+
+        assert [asyncio.run(read()) for _ in range(2)] == [KEY, KEY]
+        assert keys[0] is keys[1]
+
+    async def test_keys_that_cannot_be_used_are_named_once(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        strange = {"kty": "EC", "crv": "secp256k1", "alg": "ES256K", "x": "AAAA", "y": "BBBB"}
+        for_encryption = {"kty": "RSA", "use": "enc", "alg": "RSA-OAEP", "n": "AQAB", "e": "AQAB"}
+        jwks = [KEY.public_jwk(), strange, for_encryption, {"kty": "oct", "k": "CCCC"}]
+        async with publishing(document({"keys": jwks})) as publisher:
+            keys = RemoteKeys(publisher.url, max_age=timedelta(0))
+            for _ in range(3):
+                assert await keys.get(KEY.id) == KEY
+
+        [warning] = [each.getMessage() for each in caplog.records]
+        assert "kty 'EC', crv 'secp256k1', alg 'ES256K'" in warning
+        assert "kty 'oct'" in warning
+        assert not any(part in warning for part in ("AAAA", "BBBB", "CCCC", "RSA"))
 
     async def test_a_new_key_is_found_when_a_token_names_it(self) -> None:
         async with publishing(key_set(KEY, cache_control="max-age=600")) as publisher:

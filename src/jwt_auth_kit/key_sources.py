@@ -16,13 +16,14 @@ from typing import Any, cast
 from .errors import ConfigurationError
 from .key_ring import ALWAYS, KeyRing, KeySource, RingKey
 from .keys import AlgorithmName, Key
+from .secret_files import check_directory, is_readable_by_others, read_secret_file, warn_of_readers
 from .settings import AuthSettings
 
 MOMENTS = ("published_at", "activate_at", "retired_at", "revoked_at")
 """Members of a stored JWK beside those of RFC 7517, which allows others (section 4)."""
 
 FIRST_KEY = "first.json"
-MAX_BYTES = 1_000_000
+MAX_FILES = 1000
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
@@ -67,6 +68,20 @@ def _named_source(settings: AuthSettings) -> KeySource | None:
     return None if settings.keys_dir is None else KeyDirectory(settings.keys_dir)
 
 
+class _ReaderWatch:
+    """Warns once of each file whose private key others can read."""
+
+    def __init__(self) -> None:
+        self._told: set[Path] = set()
+
+    def look(self, file: Path, mode: int, items: Sequence[RingKey]) -> None:
+        """Look at a file that was read; mounted secrets may have to be readable, so it is used."""
+        is_private = any(item.key.can_sign for item in items)
+        if is_private and is_readable_by_others(mode) and file not in self._told:
+            self._told.add(file)
+            warn_of_readers(file)
+
+
 class KeySet:
     """A JWK Set (RFC 7517 section 5) that does not change: the text of a variable.
 
@@ -100,6 +115,7 @@ class KeyFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
+        self._watch = _ReaderWatch()
 
     def stamp(self) -> object:
         """See KeySource.stamp."""
@@ -107,7 +123,10 @@ class KeyFile:
 
     def load(self) -> Sequence[RingKey]:
         """See KeySource.load."""
-        return _read_set(_read(self._path), str(self._path))
+        text, mode = read_secret_file(self._path)
+        items = _read_set(text, str(self._path))
+        self._watch.look(self._path, mode, items)
+        return items
 
 
 class KeyDirectory:
@@ -127,6 +146,7 @@ class KeyDirectory:
     ) -> None:
         self._path = Path(path)
         self._create = create
+        self._watch = _ReaderWatch()
 
     def stamp(self) -> object:
         """See KeySource.stamp."""
@@ -146,7 +166,8 @@ class KeyDirectory:
 
     def read(self) -> Sequence[RingKey]:
         """Return the keys, in the order of their files; none where there is no directory."""
-        items = [_read_key_file(file) for file in self._files()]
+        check_directory(self._path)
+        items = [_read_key_file(file, self._watch) for file in self._files()]
         return _with_signer(items, last=True)
 
     def add(self, item: RingKey) -> bool:
@@ -164,7 +185,10 @@ class KeyDirectory:
     def get(self, key_id: str) -> RingKey | None:
         """Return a key with the dates it is kept with; None for a PEM, and where there is none."""
         for file in self._files():
-            if file.suffix != ".pem" and (item := _read_key_file(file).item).key.id == key_id:
+            if (
+                file.suffix != ".pem"
+                and (item := _read_key_file(file, self._watch).item).key.id == key_id
+            ):
                 return item
         return None
 
@@ -175,7 +199,10 @@ class KeyDirectory:
             ConfigurationError: it is not, or its file is a PEM, which has none.
         """
         for file in self._files():
-            if file.suffix != ".pem" and _read_key_file(file).item.key.id == item.key.id:
+            if (
+                file.suffix != ".pem"
+                and _read_key_file(file, self._watch).item.key.id == item.key.id
+            ):
                 self._write(item, file, os.replace)
                 return
         raise ConfigurationError(f"{self._path} holds no JWK {item.key.id}; a PEM has no dates.")
@@ -209,7 +236,10 @@ class KeyDirectory:
             return []
         except OSError as error:
             raise ConfigurationError(f"{self._path}: {error.strerror}") from None
-        return sorted(file for file in files if file.suffix in {".json", ".jwk", ".pem"})
+        named = [file for file in files if file.suffix in {".json", ".jwk", ".pem"}]
+        if len(named) > MAX_FILES:
+            raise ConfigurationError(f"{self._path} holds more than {MAX_FILES} keys.")
+        return sorted(named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,16 +261,19 @@ def _read_set(text: str, where: str) -> Sequence[RingKey]:
         raise ConfigurationError(f"{where}: {error}") from None
 
 
-def _read_key_file(file: Path) -> _Read:
-    text = _read(file)
+def _read_key_file(file: Path, watch: _ReaderWatch) -> _Read:
+    text, mode = read_secret_file(file)
     try:
-        if file.suffix == ".pem":
-            key = Key.from_pem(text)
-            item = RingKey(key=key, published_at=ALWAYS)
-            return _Read(item, has_dates=False, may_sign=key.can_sign)
-        return _read_jwk(_parse(text, "The file"))
+        read = _read_pem(text) if file.suffix == ".pem" else _read_jwk(_parse(text, "The file"))
     except ConfigurationError as error:
         raise ConfigurationError(f"{file}: {error}") from None
+    watch.look(file, mode, [read.item])
+    return read
+
+
+def _read_pem(text: str) -> _Read:
+    key = Key.from_pem(text)
+    return _Read(RingKey(key=key, published_at=ALWAYS), has_dates=False, may_sign=key.can_sign)
 
 
 def _read_jwk(jwk: Mapping[str, Any]) -> _Read:
@@ -297,17 +330,6 @@ def _parse(text: str, what: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise ConfigurationError(f"{what} is no JSON object.")
     return cast("Mapping[str, Any]", value)
-
-
-def _read(file: Path) -> str:
-    try:
-        with file.open("rb") as stream:
-            content = stream.read(MAX_BYTES)
-        return content.decode("utf-8-sig")
-    except OSError as error:
-        raise ConfigurationError(f"{file}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{file} is no text.") from None
 
 
 def _stamp(file: Path) -> object:

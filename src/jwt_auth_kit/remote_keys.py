@@ -4,8 +4,9 @@ import asyncio
 import logging
 import math
 import re
+import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import Any
@@ -34,6 +35,7 @@ LONGEST_PAUSE = 60.0
 LONGEST_PAUSE_WITHOUT_KEYS = 5.0
 MAX_BYTES = 256 * 1024
 MAX_KEYS = 100
+MAX_SHOWN = 5
 
 _HOST = re.compile(r"[\w.:-]+", re.ASCII)
 _SECONDS = re.compile(r'max-age="?(\d{1,9})')
@@ -80,6 +82,10 @@ class RemoteKeys:
         self._problem = ""
         self._reading: asyncio.Task[None] | None = None
         self._reading_since = 0.0
+        self._client: httpx.AsyncClient | None = None
+        self._client_loop: asyncio.AbstractEventLoop | None = None
+        self._tls: ssl.SSLContext | None = None
+        self._ignored: frozenset[str] = frozenset()
 
     async def get(self, key_id: Any) -> Key | None:
         """Return the key that a token names; the only one there is for a token that names none.
@@ -139,7 +145,8 @@ class RemoteKeys:
     async def _read(self) -> None:
         try:
             async with asyncio.timeout(self._timeout):
-                keys, age = await self._download()
+                body, age = await self._download()
+                keys = self._read_keys(body)
         except TimeoutError:
             self._note_failure(f"no whole answer within {self._timeout:g} s")
         except BadKeySet as error:
@@ -167,19 +174,25 @@ class RemoteKeys:
         self._due = self._looked_at + min(longest, FIRST_PAUSE * 2.0**self._failures)
         self._failures = min(self._failures + 1, 10)
 
-    async def _download(self) -> tuple[Mapping[str, Key], float]:
+    def _read_keys(self, body: bytes) -> Mapping[str, Key]:
+        keys, ignored = _read_keys(body)
+        if ignored - self._ignored:
+            logger.warning(
+                "The keys of %s include some that cannot be used here; tokens signed with them "
+                "are refused: %s",
+                self._name,
+                "; ".join(sorted(ignored)[:MAX_SHOWN]),
+            )
+        self._ignored = ignored
+        return keys
+
+    async def _download(self) -> tuple[bytes, float]:
         # An answer may be endless, drip, be unpacked to a thousand times its size or lead
         # elsewhere, into our own network too: nothing of that is followed.
         headers = {"Accept": "application/jwk-set+json, application/json"}
         headers |= {"Accept-Encoding": "identity", "Cache-Control": "no-cache"}
-        # Proxies of the environment do not know this machine by the names we use.
-        trust_env = self._url.scheme == "https"
-        async with (
-            httpx.AsyncClient(
-                follow_redirects=False, timeout=self._timeout, trust_env=trust_env
-            ) as client,
-            client.stream("GET", self._url, headers=headers) as response,
-        ):
+        client = await self._open_client()
+        async with client.stream("GET", self._url, headers=headers) as response:
             if response.status_code != httpx.codes.OK:
                 raise BadKeySet(f"the answer has status {response.status_code}")
             if response.headers.get("content-encoding", "identity") != "identity":
@@ -189,7 +202,30 @@ class RemoteKeys:
                 body += part
                 if len(body) > MAX_BYTES:
                     raise BadKeySet(f"the answer has more than {MAX_BYTES} bytes")
-            return _read_keys(bytes(body)), _max_age(response.headers)
+            return bytes(body), _max_age(response.headers)
+
+    async def _open_client(self) -> httpx.AsyncClient:
+        """Return the one client; another event loop gets another, since locks belong to a loop."""
+        loop = asyncio.get_running_loop()
+        if self._client is None or self._client_loop is not loop:
+            # Reading the certificates takes 20 ms, in which no request would be answered.
+            self._client = await asyncio.to_thread(self._make_client)
+            self._client_loop = loop
+        return self._client
+
+    def _make_client(self) -> httpx.AsyncClient:
+        is_secure = self._url.scheme == "https"
+        if self._tls is None:
+            self._tls = httpx.create_ssl_context() if is_secure else _without_certificates()
+        return httpx.AsyncClient(
+            verify=self._tls,
+            follow_redirects=False,
+            timeout=self._timeout,
+            # Proxies of the environment do not know this machine by the names we use.
+            trust_env=is_secure,
+            # No connection is kept between two reads, so there is nothing to close.
+            limits=httpx.Limits(max_keepalive_connections=0),
+        )
 
 
 def _check_url(url: str) -> httpx.URL:
@@ -217,7 +253,12 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _read_keys(body: bytes) -> Mapping[str, Key]:
+def _without_certificates() -> ssl.SSLContext:
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def _read_keys(body: bytes) -> tuple[Mapping[str, Key], frozenset[str]]:
+    """Return the keys by their ids, and of what kinds those are that cannot be used."""
     try:
         jwks = read_object(body).get("keys")
     except InvalidToken:
@@ -225,14 +266,16 @@ def _read_keys(body: bytes) -> Mapping[str, Key]:
     if not isinstance(jwks, list) or len(jwks) > MAX_KEYS:
         raise BadKeySet(f"the answer is no JWK Set of at most {MAX_KEYS} keys")
     keys: dict[str, Key] = {}
+    ignored: set[str] = set()
     for jwk in jwks:
         key = _read_key(jwk)
         if key is None:
+            ignored.update(_kind_of(jwk))
             continue
         if key.id in keys and keys[key.id] != key:
             raise BadKeySet("two keys have one id (kid)")
         keys[key.id] = key
-    return keys
+    return keys, frozenset(ignored)
 
 
 def _read_key(jwk: Any) -> Key | None:
@@ -246,6 +289,14 @@ def _read_key(jwk: Any) -> Key | None:
         return Key.from_jwk(public)
     except ConfigurationError:
         return None
+
+
+def _kind_of(jwk: Any) -> Sequence[str]:
+    """Describe a key that may have signed a token, without what it is made of."""
+    if not isinstance(jwk, dict) or jwk.get("use", "sig") != "sig":
+        return ()
+    named = {name: jwk[name] for name in ("kty", "crv", "alg") if isinstance(jwk.get(name), str)}
+    return (", ".join(f"{name} {value[:20]!r}" for name, value in named.items()) or "without kty",)
 
 
 def _max_age(headers: Mapping[str, str]) -> float:
