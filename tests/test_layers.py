@@ -17,7 +17,15 @@ LAYERS = [
     | {"stores.failures", "weak_secrets"},
     {"trusted_values", "secret_files"},
     {"password_pool"},
-    {"settings", "passwords", "sessions", "events", "bodies", "framework_hashes"},
+    {
+        "settings",
+        "passwords",
+        "sessions",
+        "events",
+        "bodies",
+        "framework_hashes",
+        "common_passwords",
+    },
     {"password_policy", "stores.base", "stores.engines", "attempt_logs", "peers", "old_hashes"},
     {"keys", "throttle", "revocations", "rejections"}
     | {"stores.memory", "stores.sqlalchemy", "stores.redis"},

@@ -229,7 +229,7 @@ class TestPersonal:
         [
             "ada ada 1815 1852 ada",
             "Ada12345!9",
-            "king1234567!",
+            "king7130954!",
             "lovelace lovelace engine",
             "the countess of lovelace",
             "adalovelacf1815",

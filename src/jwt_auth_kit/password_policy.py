@@ -3,35 +3,18 @@
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
-from itertools import pairwise
 from typing import Literal
 
+from .common_passwords import LEAST_CHARACTERS, disguises, is_guessable, skeleton
 from .errors import AuthError, ConfigurationError
 from .passwords import normalize_password
 from .trusted_values import TrustedValue
 
 WeakReason = Literal["too_short", "too_long", "too_common", "personal", "breached"]
 
-LEAST_CHARACTERS = 8  # ASVS 6.2.1, NIST SP 800-63B section 3.1.1.2
 ALWAYS_ACCEPTED = 64  # characters; ASVS 6.2.9
+ADVICE = "Use three or four words that do not belong together, or let a password manager make one"
 LEAST_WORD = 4  # letters and digits; shorter words are in too many good passwords
-LONGEST_UNIT = 32  # characters; what is repeated is looked for no further
-RUN_LENGTH = 4  # characters; with 3, pioneered and Stuttgart would be runs
-KEYBOARDS = """
-    1234567890 !@#$%^&*()
-    qwertyuiop asdfghjkl zxcvbnm
-    qwertzuiop yxcvbnm
-    azertyuiop qsdfghjklm wxcvbn
-    1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik
-    1q2w3e4r5t6y7u8i9o0p q1w2e3r4t5y6u7i8o9p0
-"""
-"""Ways that fingers walk: rows of three layouts, columns, and zigzags with the digits."""
-
-KEY_STEPS = frozenset(
-    step for row in KEYBOARDS.split() for a, b in pairwise(row) for step in (a + b, b + a)
-)
 
 
 class WeakPassword(AuthError, ValueError):
@@ -102,17 +85,25 @@ class PasswordPolicy(TrustedValue):
         """
         text = self._require_length(password)
         folded = _fold(text)
-        if _is_common(folded):
+        if is_guessable(folded):
             raise WeakPassword(
-                "too_common", "this password is too easy to guess: it is common or only a pattern"
+                "too_common",
+                "this password is too easy to guess: it is a common one, a date or a pattern, "
+                f"maybe with digits and marks added. {ADVICE}",
             )
-        if any(_is_made_of(folded, word) for word in _words(*personal, *self.forbidden_words)):
+        shapes = frozenset(disguises(folded))
+        known = _words(*personal, *self.forbidden_words)
+        if any(_is_made_of(folded, word) or _is_disguised(shapes, word) for word in known):
             raise WeakPassword(
                 "personal",
-                "a password is more than a name, an e-mail address or a word of this application",
+                "a password must be more than a name, an email address or a word of this "
+                f"application with digits and marks added. {ADVICE}",
             )
         if self.is_breached is not None and await self.is_breached(text):
-            raise WeakPassword("breached", "this password was found in a list of stolen passwords")
+            raise WeakPassword(
+                "breached",
+                f"this password was found in a list of stolen passwords. {ADVICE}",
+            )
 
     def _require_length(self, password: str) -> str:
         sentence = f"a password has {self.min_length} to {self.max_length} characters"
@@ -133,37 +124,6 @@ def _fold(text: str) -> str:
     return normalize_password(text.casefold())
 
 
-def _is_common(password: str) -> bool:
-    """Tell whether *password* is listed or a pattern; digits around a listed one add nothing."""
-    unit = _repeated_unit(password)
-    return (
-        len(unit) < LEAST_CHARACTERS
-        or _is_run(password)
-        or not _common_passwords().isdisjoint((password, unit, _letters(unit)))
-    )
-
-
-def _repeated_unit(text: str) -> str:
-    """Return the shortest text that gives *text* when it is repeated: abc for abcabcab."""
-    for length in range(1, min(len(text) // 2, LONGEST_UNIT) + 1):
-        if text.startswith(text[length:]):
-            return text[:length]
-    return text
-
-
-def _is_run(text: str) -> bool:
-    """Tell whether *text* walks along an alphabet or a keyboard, with few leaps."""
-    leaps = sum(abs(ord(a) - ord(b)) > 1 and a + b not in KEY_STEPS for a, b in pairwise(text))
-    return len(text) >= RUN_LENGTH * (leaps + 1)
-
-
-@cache
-def _common_passwords() -> frozenset[str]:
-    """Return the list, which common_passwords.LICENSE.txt describes."""
-    path = files("jwt_auth_kit") / "common_passwords.txt"
-    return frozenset(path.read_text(encoding="utf-8").splitlines())
-
-
 def _words(*texts: str | None) -> Iterator[str]:
     """Take *texts* apart: ada.king+news@example.com has ada.king and king in it, too."""
     for text in filter(None, texts):
@@ -182,6 +142,12 @@ def _is_made_of(password: str, word: str) -> bool:
     if len(core) < LEAST_WORD or letters != _letters(password):
         return False
     return len(letters) >= LEAST_WORD or core in _letters_and_digits(password)
+
+
+def _is_disguised(shapes: Collection[str], word: str) -> bool:
+    """Tell whether a password with these *shapes* is *word* written with look-alikes."""
+    core = _letters_and_digits(word)
+    return len(_letters(core)) >= LEAST_WORD and skeleton(core) in shapes
 
 
 def _letters(text: str) -> str:
