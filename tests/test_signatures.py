@@ -11,7 +11,7 @@ from typing import Annotated, Any, NamedTuple
 import pytest
 from fastapi import APIRouter, Body, Cookie, Depends, FastAPI, Form, Header, Query, WebSocket
 from fastapi.testclient import TestClient
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, PlainValidator, TypeAdapter, ValidationError
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Mount
@@ -185,9 +185,10 @@ def test_a_class_of_ours_in_depends_is_refused_where_the_route_is_declared(kind:
         declare(app, Annotated[Any, Depends(kind)])
 
 
-def test_settings_in_depends_are_refused_at_the_start() -> None:
+@pytest.mark.parametrize("kind", [AuthSettings, partial(AuthSettings, issuer="shop")], ids=str)
+def test_settings_in_depends_are_refused_at_the_start(kind: Any) -> None:
     app = FastAPI()
-    declare(app, Annotated[AuthSettings, Depends()])
+    declare(app, Annotated[AuthSettings, Depends(kind)])
 
     with pytest.raises(ConfigurationError, match="AuthSettings"):
         install(app, make_kit())
@@ -345,6 +346,16 @@ def test_each_public_class_in_a_signature_is_refused(
     else:
         with pytest.raises(ConfigurationError, match=kind.__name__):
             install(app, make_kit())
+
+
+def test_a_class_of_the_host_with_a_validator_of_its_own_is_fine() -> None:
+    class Color:
+        """No class that pydantic knows."""
+
+    app = FastAPI()
+    declare(app, Annotated[Color, PlainValidator(lambda _: Color()), Body()])
+
+    install(app, make_kit())
 
 
 def test_what_comes_from_dependencies_and_bodies_of_the_host_are_fine() -> None:

@@ -67,7 +67,7 @@ def _find_value(annotation: Any) -> type | None:
     """Return the first class of ours that is a part of *annotation*, of a model for example."""
     try:
         schema = TypeAdapter(annotation).core_schema
-    except PydanticUserError:  # FastAPI says so itself
+    except PydanticUserError:  # a class of the host, read by a validator beside it
         return None
     return next(_list_classes(schema), None)
 
