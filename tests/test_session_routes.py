@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -213,12 +213,37 @@ def test_last_seen_moves_when_a_token_is_refreshed() -> None:
     clock = Clock()
     with strict_app(make_kit(clock=clock)) as client:
         body = register(client)
-        clock.advance(minutes=10)
+        clock.advance(hours=2)
         body = refresh(client, body).json()
 
         session = client.get("/auth/sessions", headers=bearer(body)).json()[0]
 
     assert session["last_seen_at"] > session["created_at"]
+
+
+def test_the_list_does_not_tell_when_the_owner_was_there() -> None:
+    clock = Clock(datetime(2030, 1, 1, 11, 58, tzinfo=UTC))
+    with strict_app(make_kit(clock=clock)) as client:
+        body = register(client)
+        clock.advance(minutes=5)
+        shown = set()
+        for _ in range(10):
+            body = refresh(client, body).json()
+            session = client.get("/auth/sessions", headers=bearer(body)).json()[0]
+            shown.add((session["last_seen_at"], session["expires_at"]))
+            clock.advance(minutes=5)
+
+    assert shown == {("2030-01-01T12:00:00Z", "2030-01-08T12:00:00Z")}
+
+
+def test_a_session_was_not_last_seen_before_it_began() -> None:
+    clock = Clock(datetime(2030, 1, 1, 11, 58, tzinfo=UTC))
+    with strict_app(make_kit(clock=clock)) as client:
+        body = register(client)
+
+        session = client.get("/auth/sessions", headers=bearer(body)).json()[0]
+
+    assert session["last_seen_at"] == session["created_at"] == "2030-01-01T11:58:00Z"
 
 
 def test_a_user_ends_another_device_and_stays_signed_in() -> None:

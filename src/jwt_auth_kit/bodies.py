@@ -117,7 +117,9 @@ class SessionInfo(BaseModel):
     user_agent: str | None
     created_at: datetime
     last_seen_at: Annotated[
-        datetime, Field(description="Moved when a token is refreshed or first used.")
+        datetime, Field(description="When a token was refreshed or first used, to the hour.")
     ]
-    expires_at: Annotated[datetime, Field(description="When it ends unless it is refreshed.")]
+    expires_at: Annotated[
+        datetime, Field(description="When it ends unless it is refreshed, to the hour.")
+    ]
     current: Annotated[bool, Field(description="Whether it is the one that asks.")]

@@ -6,6 +6,7 @@
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from datetime import datetime
 from enum import Enum
 from typing import Annotated, Any
 
@@ -412,8 +413,8 @@ async def list_sessions(
             ip=session.ip,
             user_agent=session.user_agent,
             created_at=session.created_at,
-            last_seen_at=session.last_seen_at,
-            expires_at=session.ends_at,
+            last_seen_at=max(session.created_at, _in_hours(session.last_seen_at)),
+            expires_at=_in_hours(session.ends_at),
             current=session.id == user.session_id,
         )
         for session in sessions
@@ -538,6 +539,12 @@ def _find_refresh_cookie(request: Request) -> str | None:
     except InvalidToken:
         return None
     return None if credential is None else credential.token
+
+
+def _in_hours(moment: datetime) -> datetime:
+    # Both move with a rotation. A thief who could read them to the second would know when the
+    # owner is away, and when to refresh so that neither is in the reuse window of the other.
+    return moment.replace(minute=0, second=0, microsecond=0)
 
 
 def _profile(account: User) -> Profile:

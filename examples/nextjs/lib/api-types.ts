@@ -419,13 +419,13 @@ export interface components {
       /**
        * Last Seen At
        * Format: date-time
-       * @description Moved when a token is refreshed or first used.
+       * @description When a token was refreshed or first used, to the hour.
        */
       last_seen_at: string;
       /**
        * Expires At
        * Format: date-time
-       * @description When it ends unless it is refreshed.
+       * @description When it ends unless it is refreshed, to the hour.
        */
       expires_at: string;
       /**
