@@ -39,7 +39,7 @@ LAYERS = [
     {"installation", "inspect_command", "account_commands"},
     {"dependencies", "checks"},
     {"protection", "websockets"},
-    {"router", "jwks"},
+    {"router", "jwks", "password_checks"},
     {"__init__", "__main__", "testing.token_stores", "testing.user_stores", "testing.routes"}
     | {"testing.failure_stores", "testing.users"},
     {"testing"},
@@ -58,7 +58,7 @@ HTTP = {
         "installation",
         "dependencies",
     ),
-    *("protection", "checks", "websockets", "router", "jwks", "__main__"),
+    *("protection", "checks", "websockets", "router", "jwks", "password_checks", "__main__"),
     *("testing.routes", "testing.users"),
 }
 """What knows that there is a web."""

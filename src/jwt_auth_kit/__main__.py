@@ -16,6 +16,7 @@ from .hosts import CommandFailed, load, load_kit, run_on
 from .inspect_command import add_inspect_command, run_inspect_command
 from .key_commands import add_key_commands, run_key_command
 from .kit import AuthKit
+from .password_checks import find_hash_problems
 from .terminal import printable
 
 SECRET_BYTES = 32
@@ -108,7 +109,7 @@ def examine(path: str) -> int:
 async def _find_problems(app: FastAPI) -> list[Finding]:
     async with app.router.lifespan_context(app):  # many applications are put together there
         unreadable = [*await find_key_problems(app), *await find_store_problems(app)]
-        return [*unreadable, *find_problems(app)]
+        return [*unreadable, *await find_hash_problems(app), *find_problems(app)]
 
 
 async def purge_all(kit: AuthKit) -> int:

@@ -304,3 +304,12 @@ class UserStore(Protocol):
     async def set_active(self, user_id: str, *, active: bool) -> bool:
         """Enable or disable the account; False if there is no such user."""
         ...
+
+
+@runtime_checkable
+class PasswordHashSampler(Protocol):
+    """What a UserStore has besides if it can show ``doctor`` which kinds of hashes it holds."""
+
+    async def sample_password_hashes(self, limit: int) -> Sequence[str | None]:
+        """Return the hashes of at most *limit* accounts, the oldest and the newest if possible."""
+        ...

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from heapq import heappop, heappush, nlargest, nsmallest
+from itertools import islice
 from operator import itemgetter
 
 from ..errors import EmailTaken
@@ -289,6 +290,11 @@ class MemoryUserStore:
                 return False
             self._users[user_id] = replace(user, password_hash=new)
             return True
+
+    async def sample_password_hashes(self, limit: int) -> Sequence[str | None]:
+        """See PasswordHashSampler.sample_password_hashes."""
+        with self._lock:
+            return [user.password_hash for user in islice(self._users.values(), limit)]
 
     async def set_role(self, user_id: str, role: str) -> bool:
         """See UserStore.set_role."""

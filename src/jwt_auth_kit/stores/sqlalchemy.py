@@ -468,6 +468,15 @@ class SQLAlchemyUserStore:
         """Close the connections of the engine: for programs that share it with nothing else."""
         await self._engine.dispose()
 
+    async def sample_password_hashes(self, limit: int) -> Sequence[str | None]:
+        """See PasswordHashSampler.sample_password_hashes."""
+        accounts = select(self._id, self._model.password_hash)
+        first = accounts.order_by(self._id).limit((limit + 1) // 2)
+        last = accounts.order_by(self._id.desc()).limit(limit // 2)
+        async with _translated, AsyncSession(self._engine) as database:
+            rows = [*(await database.execute(first)), *(await database.execute(last))]
+        return list({row[0]: row[1] for row in rows}.values())
+
     async def _find(self, condition: ColumnElement[bool]) -> UserProtocol | None:
         async with _translated, AsyncSession(self._engine, expire_on_commit=False) as database:
             found = await database.scalars(select(self._model).where(condition).limit(1))
