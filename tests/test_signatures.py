@@ -8,6 +8,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Annotated, Any, NamedTuple
 
+import pydantic.dataclasses
 import pytest
 from fastapi import APIRouter, Body, Cookie, Depends, FastAPI, Form, Header, Query, WebSocket
 from fastapi.testclient import TestClient
@@ -464,6 +465,18 @@ def test_a_user_keeps_what_is_not_shown_when_it_is_copied(kind: type[CurrentUser
     assert asdict(user).keys().isdisjoint({"claims", "key_id", "key_thumbprint"})
     assert copies[1:] == [user] * 3
     assert copies[2].claims is not user.claims
+
+
+def test_a_dataclass_of_pydantic_may_inherit_from_a_user() -> None:
+    @pydantic.dataclasses.dataclass(frozen=True)
+    class Member(CurrentUser):
+        team: str = "none"
+
+    member = Member(id="7", team="blue", claims={"exp": 9})
+
+    assert (member.team, member.claims) == ("blue", {"exp": 9})
+    with pytest.raises(ValidationError):
+        TypeAdapter(Member).validate_python({"id": "7"})
 
 
 def test_settings_are_made_as_ever_and_stay_out_of_other_settings() -> None:

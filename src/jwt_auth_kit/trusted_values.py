@@ -6,7 +6,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 from pydantic import Field, GetCoreSchemaHandler
 from pydantic.json_schema import SkipJsonSchema
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import ArgsKwargs, CoreSchema, PydanticCustomError, core_schema
 
 from .errors import ConfigurationError
 
@@ -83,7 +83,8 @@ def only_instances(kind: type, schema: CoreSchema) -> CoreSchema:
     """Let *schema* be valid for instances of *kind*, and for nothing that a request can hold."""
 
     def require_instance(value: Any) -> Any:
-        if isinstance(value, kind):
+        # The arguments of a call: how a dataclass of pydantic makes an instance of itself.
+        if isinstance(value, kind | ArgsKwargs):
             return value
         raise PydanticCustomError(
             "not_from_request", "{kind} is not read from the request", {"kind": kind.__name__}
