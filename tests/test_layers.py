@@ -33,7 +33,7 @@ LAYERS = [
     {"key_sources", "tokens", "current_user", "remote_keys"},
     {"session_manager", "failed_logins", "key_commands", "verifier", "inspection"},
     {"kit", "transports"},
-    {"openapi", "oauth_form", "hosts", "routing", "overrides", "cors"},
+    {"openapi", "oauth_form", "hosts", "routing", "overrides", "cors", "caching"},
     {"signatures"},
     {"entrance"},
     {"installation", "inspect_command", "account_commands"},
@@ -59,7 +59,7 @@ HTTP = {
         "dependencies",
     ),
     *("protection", "checks", "websockets", "router", "jwks", "password_checks", "__main__"),
-    *("testing.routes", "testing.users"),
+    *("caching", "testing.routes", "testing.users"),
 }
 """What knows that there is a web."""
 

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
+from .caching import keep_private
 from .cors import check_cors
 from .overrides import check_overrides
 from .routing import list_applications
@@ -56,7 +57,7 @@ class Entrance:
             self.is_checked = True
         if self._app.dependency_overrides:
             check_overrides(self._app)
-        return self._router(scope, receive, send)
+        return self._router(scope, receive, keep_private(scope, send, self.transports))
 
     def check(self) -> None:
         """Refuse an application that must not run as it is."""

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from starlette.requests import HTTPConnection
 from starlette.routing import Mount, Router
 
+from .caching import note_cookie
 from .clients import read_client
 from .current_user import Authenticator
 from .entrance import watch_entrance
@@ -59,6 +60,8 @@ class Installation:
         for transport in self.transports:
             token = transport.read_access_token(connection)
             if token is not None:
+                if transport.cookie_name is not None:
+                    note_cookie(connection.scope)
                 return Credential(token, transport)
         return None
 
