@@ -58,7 +58,7 @@ ADDRESSES = ("localhost:8000", "localhost:8001")
 
 POSTGRESQL = "app:password@localhost:5432/app"
 REDIS = "localhost:6379"
-PATIENCE = 20
+PATIENCE = 60
 
 FENCE = re.compile(r"^(?P<fence>```+)(?P<kind>[^\n`]*)\n(?P<text>.*?)^(?P=fence)$", re.M | re.S)
 FILE_NAME = re.compile(r"# (?P<name>[\w/]+\.py)\n")
