@@ -61,7 +61,7 @@ def find_weakness(secret: bytes) -> str | None:
     """Say why *secret* can be guessed, None where nothing speaks against it.
 
     Secrets that were made at random pass, however they are spelt; tests/test_weak_secrets.py
-    tries a hundred thousand of each usual kind.
+    tries every usual kind.
     """
     for layer in _layers(secret):
         if _is_published(layer):
