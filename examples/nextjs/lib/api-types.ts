@@ -56,8 +56,9 @@ export interface paths {
      * Show Session
      * @description Tell who is signed in; nobody is no error, so a page can ask this first.
      *
-     * It changes nothing: where the access token is over and the refresh token is not,
-     * ``expires_in`` is 0 and ``user`` null until the page has refreshed.
+     * It changes nothing, except that a spent refresh token ends its session. Where the access token
+     * is over and the refresh token is not, ``expires_in`` is 0 and ``user`` null until the page has
+     * refreshed.
      */
     get: operations["show_session_auth_session_get"];
   };
@@ -907,8 +908,9 @@ export interface operations {
    * Show Session
    * @description Tell who is signed in; nobody is no error, so a page can ask this first.
    *
-   * It changes nothing: where the access token is over and the refresh token is not,
-   * ``expires_in`` is 0 and ``user`` null until the page has refreshed.
+   * It changes nothing, except that a spent refresh token ends its session. Where the access token
+   * is over and the refresh token is not, ``expires_in`` is 0 and ``user`` null until the page has
+   * refreshed.
    */
   show_session_auth_session_get: {
     responses: {
