@@ -633,6 +633,7 @@ class TestTheAuditTrail:
         messages = [r.getMessage() for r in caplog.records if r.name == "jwt_auth_kit"]
         assert [json.loads(message)["event"] for message in messages] == [
             "login_failed",
+            "token_rejected",
             "access_denied",
         ]
         assert all(len(message.splitlines()) == 1 for message in messages)
