@@ -5,6 +5,7 @@ import subprocess
 import sys
 import unicodedata
 from collections.abc import Callable
+from itertools import count
 
 import argon2
 import bcrypt
@@ -227,6 +228,7 @@ class TestUnusableHashes:
             ("$argon2id$v=19$m=8,t=0,p=1$c2FsdHNhbHQ$aGFzaGhhc2g", "unreadable_hash"),
             (argon2.PasswordHasher(1, 8, 1).hash("another password"), "wrong_password"),
         ],
+        ids=count(),  # the hashes are new at each run
     )
     async def test_the_log_says_why_no_password_fits(
         self, password_hash: str | None, reason: str
@@ -273,6 +275,7 @@ class TestUnusableHashes:
                 "$6$rounds=999999999$a$",
             ),
         ],
+        ids=count(),  # the hashes are new at each run
     )
     async def test_an_account_that_no_password_opens_costs_what_an_unknown_one_costs(
         self, password_hash: str | None, hasher: PasslibHasher | Argon2Hasher, password: str
@@ -367,7 +370,9 @@ class TestLongPasswords:
         await kit.login("user0@example.com", "x" * 100)
 
     @pytest.mark.parametrize("password", ["a\0b", "\0", "x" * 5_000, "", "\ud800"])
-    @pytest.mark.parametrize("password_hash", [PWDLIB_BCRYPT, *MADE_ELSEWHERE.values()])
+    @pytest.mark.parametrize(
+        "password_hash", [PWDLIB_BCRYPT, *MADE_ELSEWHERE.values()], ids=count()
+    )
     def test_no_password_breaks_an_old_hash(self, password_hash: str, password: str) -> None:
         if "1000000" not in password_hash:  # the slow ones are alike
             assert PasslibHasher(primary=WEAK).verify(password, password_hash) is False

@@ -266,6 +266,7 @@ async def test_keycloak_51312_a_refresh_in_flight_does_not_survive_a_logout(site
     site.store.gate = gate = Gate()
     in_flight = asyncio.create_task(site.kit.refresh(session.tokens.refresh_token))
     await gate.reached.wait()
+    site.store.gate = None
 
     await site.kit.logout(session.tokens.refresh_token, "refresh")
     gate.opened.set()
