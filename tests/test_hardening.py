@@ -683,12 +683,21 @@ class TestTheSource:
             )
         }
 
-        others = {"Crypto", "Cryptodome", "nacl", "jose", "authlib", "ssl", "crypt"}
+        others = {"Crypto", "Cryptodome", "nacl", "jose", "authlib", "crypt"}
         assert imported & {"hashlib", "hmac", "jwt", "argon2", "cryptography"} == {
             *("hashlib", "hmac", "jwt", "argon2", "cryptography")
         }
         assert imported.isdisjoint(others)
-        assert {name for _, name in of_standard_library("hashlib")} == {"sha256"}
+        assert {name for _, name in of_standard_library("hashlib")} == {
+            *("sha256", "new", "pbkdf2_hmac", "scrypt")
+        }
+        # Only to check the hashes that other frameworks made.
+        for name in ("new", "pbkdf2_hmac", "scrypt"):
+            assert {path for path, used in of_standard_library("hashlib") if used == name} == {
+                "framework_hashes"
+            }
+        # The context of httpx, made once.
+        assert {path for path, _ in of_standard_library("ssl")} == {"remote_keys"}
         assert {name for _, name in of_standard_library("hmac")} == {*("digest", "compare_digest")}
 
     def test_secrets_come_from_the_system_and_not_from_random_or_uuid(self) -> None:

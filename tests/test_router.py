@@ -678,7 +678,7 @@ def test_token_route_serves_the_password_and_the_refresh_grant() -> None:
         ({"grant_type": "refresh_token", "refresh_token": "a.b.c"}, "invalid_grant"),
         ({"grant_type": "password", "username": EMAIL}, "invalid_request"),
         ({"grant_type": "refresh_token"}, "invalid_request"),
-        ({"username": EMAIL, "password": PASSWORD}, "invalid_request"),
+        ({"username": EMAIL}, "invalid_request"),
         ({"grant_type": "client_credentials"}, "unsupported_grant_type"),
         ({"grant_type": "password", "username": ["a", "b"], "password": "x"}, "invalid_request"),
     ],

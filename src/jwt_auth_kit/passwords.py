@@ -33,6 +33,10 @@ _ARGON2 = re.compile(
 """What argon2 writes, also with the name that Django puts before it."""
 
 
+LOCKED = frozenset({"*", "*LK*", "*NP*"})
+"""What stands in /etc/shadow in the place of a hash."""
+
+
 class PasswordHasher(Protocol):
     """Makes and checks password hashes. Runs in a worker thread, so it must be thread-safe."""
 
@@ -261,8 +265,8 @@ def check_password(
 
 def why_unusable(hasher: PasswordHasher, password_hash: str | None) -> UnusableReason | None:
     """Return why no password can match *password_hash*; None where one can, as far as is known."""
-    # Django writes ! and random characters where there is no password; /etc/shadow has * as well.
-    if not password_hash or password_hash.startswith("!") or password_hash == "*":
+    # Django writes ! and random characters where there is no password.
+    if not password_hash or password_hash.startswith("!") or password_hash in LOCKED:
         return "no_password"
     if isinstance(hasher, HashReader) and not hasher.can_read(password_hash):
         return "unreadable_hash"
