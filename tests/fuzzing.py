@@ -441,7 +441,8 @@ def is_error_body(response: httpx.Response) -> bool:
         case {"detail": {"code": str(code), "message": str(), **others}}:
             return code in get_args(ErrorCode) and not others
         case {"detail": [*problems]}:
-            return all(each.keys() == {"type", "loc", "msg"} for each in problems)
+            names = {"type", "loc", "msg", "input"}
+            return all(each.keys() == names and each["input"] is None for each in problems)
         case {"detail": "Not Found" | "Method Not Allowed"}:
             return response.status_code in {404, 405}
     return False

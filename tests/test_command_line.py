@@ -98,7 +98,10 @@ def test_purge_on_a_database_that_is_away_says_so_without_a_traceback(tmp_path: 
     done = run("purge", "host:kit")
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.endswith("jwt-auth-kit: The session store is unavailable, try again\n")
+    assert done.stderr.endswith(
+        "jwt-auth-kit: The session store is unavailable, try again. "
+        "Tables are missing. Create them with create_schema(engine), or run your migrations.\n"
+    )
     assert "Traceback" not in done.stderr
 
 

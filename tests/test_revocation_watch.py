@@ -166,8 +166,8 @@ async def test_reject_answers_503_while_the_feed_is_down() -> None:
 async def test_allow_lets_tokens_pass_while_the_feed_is_down() -> None:
     two = TwoProcesses(when_stale="allow")
     signed_in = await two.here.register(EMAIL, PASSWORD)
-    two.store.feed_is_down = two.store.is_down = True
     await two.there.logout(signed_in.tokens.refresh_token, "refresh")
+    two.store.feed_is_down = two.store.is_down = True
 
     assert await passes(two.here, signed_in.tokens.access_token)
 

@@ -660,7 +660,9 @@ class TestTokensOfOtherMakes:
                 sign(claims_of(**changes), kid=KEY.id)
             )
 
-        assert caplog.messages == [f"A token was refused: {reason}"]
+        told, event = caplog.messages
+        assert told == f"A token was refused: {reason}"
+        assert json.loads(event)["event"] == "token_rejected"
 
     async def test_a_function_that_fails_refuses_the_token(
         self, caplog: pytest.LogCaptureFixture
