@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from apps import EMAIL, PASSWORD
-from jwt_auth_kit import Argon2Hasher, AuthKit, KeyRing, SignedIn, TokenStore
+from jwt_auth_kit import Argon2Hasher, AuthKit, AuthSettings, KeyRing, SignedIn, TokenStore
 from jwt_auth_kit.__main__ import make_secret
 from jwt_auth_kit.stores.redis import RedisTokenStore
 from jwt_auth_kit.stores.sqlalchemy import (
@@ -52,6 +52,7 @@ class Site:
         yield AuthKit(
             users=SQLAlchemyUserStore(engine),
             tokens=store,
+            settings=AuthSettings(max_sessions=None),  # a session for each round
             keys=KeyRing.from_secret(self.secret),
             hasher=Argon2Hasher.weak_for_tests(),
             on_event=lambda event: None,
