@@ -109,3 +109,49 @@ async def test_an_orphan_the_store_knew_before_a_failover_stays_one(site: Site) 
     await site.use(orphan)
 
     assert site.events.names.count("refresh_reused") == 1
+
+
+async def test_a_login_after_a_lost_epoch_is_good_at_once_and_old_tokens_stay_refused(
+    site: Site,
+) -> None:
+    signed_in = await site.kit.register(EMAIL, PASSWORD)
+    await site.replicate()
+    await site.kit.logout_all(str(signed_in.user.id))
+    site.clock.advance(hours=2)
+    old = await site.kit.login(EMAIL, PASSWORD)
+    await site.kit.logout_all(str(signed_in.user.id))
+
+    await site.fail_over()
+
+    with pytest.raises(RevokedToken):
+        await site.kit.authenticate(old.tokens.access_token)
+    new = await site.kit.login(EMAIL, PASSWORD)
+    await site.use(new)
+    await site.use(await site.rotate(new))
+    with pytest.raises(RevokedToken):
+        await site.kit.authenticate(old.tokens.access_token)
+
+
+async def test_a_process_that_saw_nothing_else_forgets_an_epoch_that_the_store_lost(
+    site: Site,
+) -> None:
+    shared: dict[str, Any] = {
+        "users": site.kit.users,
+        "tokens": site.kit.tokens,
+        "keys": site.kit.jwt.keys,
+        "clock": site.clock,
+        "settings": {"revocation_interval": 0},
+    }
+    here, there = make_kit(**shared), make_kit(**shared)
+    signed_in = await here.register(EMAIL, PASSWORD)
+    await site.replicate()
+    await here.set_role(str(signed_in.user.id), "editor")
+    await site.fail_over()
+    with pytest.raises(RevokedToken):
+        await here.authenticate((await there.login(EMAIL, PASSWORD)).tokens.access_token)
+
+    site.clock.advance(minutes=31)
+
+    await here.authenticate((await there.login(EMAIL, PASSWORD)).tokens.access_token)
+    await here.aclose()
+    await there.aclose()

@@ -445,6 +445,17 @@ async def test_logins_at_once_keep_as_many_sessions_as_allowed(most: int) -> Non
     assert len(ended) == 8 - most
 
 
+async def test_a_session_that_made_room_is_told_with_the_address_of_the_login() -> None:
+    events = Events()
+    kit = make_kit(settings={"max_sessions": 1}, on_event=events)
+    await kit.create_user(EMAIL, PASSWORD)
+
+    for ip in ("192.0.2.1", "192.0.2.2"):
+        await kit.login(EMAIL, PASSWORD, client=Client(ip=ip))
+
+    assert [e.ip for e in events if e.reason == "too_many_sessions"] == ["192.0.2.2"]
+
+
 async def test_the_hundred_and_first_login_ends_the_oldest_session() -> None:
     clock, events = Clock(), Events()
     kit = make_kit(clock=clock, on_event=events)

@@ -93,8 +93,17 @@ class RevocationFeed:
         """
         if session_id is not None and self._sessions.get(session_id):
             raise RevokedToken
-        if epoch < (self._epochs.get(user_id) or 0):
+        if epoch < self.epoch_of(user_id):
             raise RevokedToken
+
+    def epoch_of(self, user_id: str) -> int:
+        """Return the epoch below which a user's access tokens are refused here."""
+        return self._epochs.get(user_id) or 0
+
+    def forget_old(self, now: datetime) -> None:
+        """Forget what matters to no access token any more."""
+        self._sessions.turn(now)
+        self._epochs.turn(now)
 
     def __len__(self) -> int:
         return len(self._sessions) + len(self._epochs)
@@ -176,6 +185,8 @@ class RevocationWatch:
                            "when_stale=%r until it can.", self._when_stale)  # fmt: skip
             self._retry_at = time.monotonic() + RETRY_AFTER
             return False
+        # Also where nothing was revoked: a store that lost an epoch gives out lower ones again.
+        self._feed.forget_old(now)
         self._fresh_until = started + self._interval
         return True
 

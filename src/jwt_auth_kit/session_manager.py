@@ -122,10 +122,10 @@ class SessionManager:
         )
         ended = await self._tokens.create(session, most=self._settings.max_sessions)
         await self._audit.record("logged_in", session.user_id, session_id=session.id, client=client)
-        await self._tell_of_too_many(session, ended)
+        await self._tell_of_too_many(session, ended, client)
         if random.random() < PURGE_SHARE:  # noqa: S311  no secret
             self._run_later(self._purge())
-        return self._signed_in(user, session, epoch)
+        return self._signed_in(user, session, await self._lift_epoch(session.user_id, epoch))
 
     async def refresh(self, refresh_token: str, *, client: Client) -> SignedIn:
         """Give a new access token and the refresh token that belongs to it.
@@ -259,11 +259,12 @@ class SessionManager:
             self._revocations.add_session(session_id, now)
         return ended
 
-    async def void_access_tokens(self, user_id: str) -> None:
-        """Make clients of a user fetch new access tokens; sessions go on."""
+    async def void_access_tokens(self, user_id: str) -> int:
+        """Make clients of a user fetch new access tokens; sessions go on. Return the new epoch."""
         now = self._now()
         epoch = await self._tokens.void_access_tokens(user_id, now)
         self._revocations.add_epoch(user_id, epoch, now)
+        return epoch
 
     async def aclose(self) -> None:
         """Wait a moment for confirmations that are still being written."""
@@ -344,9 +345,18 @@ class SessionManager:
         if decision.outcome in {Outcome.KEEP, Outcome.REPLAY, Outcome.ADOPT}:
             await self._note_address(stored.session, decision.outcome, client)
         kept = decision.outcome in {Outcome.KEEP, Outcome.ADOPT}
-        return self._signed_in(
-            user, session, stored.epochs.epoch, refresh_token=refresh_token if kept else None
-        )
+        epoch = await self._lift_epoch(session.user_id, stored.epochs.epoch)
+        return self._signed_in(user, session, epoch, refresh_token=refresh_token if kept else None)
+
+    async def _lift_epoch(self, user_id: str, epoch: int) -> int:
+        """Return *epoch*, or one that this process accepts where the store has lost the newest.
+
+        A Redis without persistence forgets epochs at a restart, and this process does not. Access
+        tokens with what is left would be refused here although their session is good.
+        """
+        if epoch >= self._revocations.epoch_of(user_id):
+            return epoch
+        return await self.void_access_tokens(user_id)
 
     def _signed_in(
         self, user: User, session: Session, epoch: int, *, refresh_token: str | None = None
@@ -424,11 +434,15 @@ class SessionManager:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def _tell_of_too_many(self, new: Session, ended: Sequence[str]) -> None:
+    async def _tell_of_too_many(self, new: Session, ended: Sequence[str], client: Client) -> None:
         for session_id in ended:
             self._revocations.add_session(session_id, new.created_at)
             await self._audit.record(
-                "logged_out", new.user_id, session_id=session_id, reason=TOO_MANY_SESSIONS
+                "logged_out",
+                new.user_id,
+                session_id=session_id,
+                client=client,
+                reason=TOO_MANY_SESSIONS,
             )
 
     async def _purge(self) -> None:

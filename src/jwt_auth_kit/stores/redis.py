@@ -399,6 +399,8 @@ class RedisTokenStore:
     ) -> Sequence[Session]:
         """See TokenStore.list_by_user."""
         key = self._keys(user_id)
+        if after == "":  # the script takes it for the beginning
+            raise LookupError("no such session")
         behind, began_at = after or "", ""
         live: list[Session] = []
         while True:  # more than once where sessions ended by time

@@ -661,7 +661,7 @@ class TokenStoreContract:
         await _created(store)
         bobs = await _created(store, BOB)
 
-        for session_id in ("no-such-session", bobs.id):
+        for session_id in ("no-such-session", bobs.id, ""):
             with pytest.raises(LookupError):
                 await store.list_by_user(ANN, NOW, after=session_id)
 
