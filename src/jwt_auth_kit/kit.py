@@ -678,7 +678,7 @@ def _warn_of_memory(*, accounts: bool, sessions: bool) -> None:
         return
     logger.warning(
         "%s live in memory: a restart loses them and other processes do not see them. "
-        "Choose a database: AuthKit(users=SQLAlchemyUserStore(engine), "
-        "tokens=SQLAlchemyTokenStore(engine)).",
+        "Choose a database, kit = AuthKit(users=SQLAlchemyUserStore(engine), "
+        "tokens=SQLAlchemyTokenStore(engine)), and call install(app, kit).",
         " and ".join(kept).capitalize(),
     )

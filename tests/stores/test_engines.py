@@ -110,3 +110,11 @@ async def test_writers_of_two_engines_wait_for_each_other(tmp_path: Path) -> Non
 def test_a_synchronous_engine_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="prepare_engine"):
         prepare_engine(create_engine("sqlite://"))  # type: ignore[arg-type]  # the mistake
+
+
+def test_a_url_of_a_synchronous_driver_is_told_what_to_write() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        prepare_engine("sqlite:///secret-place.db")
+
+    assert str(caught.value).startswith("sqlite is not an async driver. Write sqlite+aiosqlite://")
+    assert "secret-place" not in str(caught.value)

@@ -3,7 +3,8 @@
 import sqlite3
 from typing import Any
 
-from sqlalchemy import URL, event
+from sqlalchemy import URL, event, make_url
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from ..errors import ConfigurationError
@@ -46,7 +47,14 @@ def prepare_engine(engine: AsyncEngine | str | URL, **options: Any) -> AsyncEngi
         ConfigurationError: *engine* is synchronous.
     """
     if isinstance(engine, str | URL):
-        engine = create_async_engine(engine, **options)
+        driver = make_url(engine).drivername
+        try:
+            engine = create_async_engine(engine, **options)
+        except InvalidRequestError:  # its text shows the driver and not what to write
+            raise ConfigurationError(
+                f"{driver} is not an async driver. Write sqlite+aiosqlite:// "
+                "or postgresql+asyncpg://."
+            ) from None
     check_engine(engine)
     target = engine.sync_engine
     is_sqlite = target.dialect.name == "sqlite"
