@@ -1,6 +1,7 @@
 """After a hundred wrong passwords in a row an account is closed to networks it does not know."""
 
 import asyncio
+import re
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -261,7 +262,20 @@ async def test_accounts_that_do_not_exist_fill_no_table() -> None:
     for number in range(1500):
         await fail(kit, 1, f"nobody{number}@example.com")
 
-    assert 500 < len(tokens.counted) <= 1024
+    assert all(re.fullmatch(r"unknown account [0-9]{5}", each) for each in tokens.counted)
+    assert all(int(each[-5:]) < 2**16 for each in tokens.counted)
+
+
+async def test_guesses_at_an_account_that_does_not_exist_do_not_mark_it_for_good() -> None:
+    tokens = RecordingTokens()
+    kit = await make_kit_with_ada(tokens=tokens)
+
+    await fail(kit, 2 * CAP, "nobody@example.com")
+    tokens.work.clear()
+    for email in (EMAIL, "nobody@example.com"):
+        await fail(kit, 1, email)
+
+    assert tokens.work == ["count_failure"] * 2
 
 
 async def test_a_failure_that_cannot_be_counted_is_no_free_guess() -> None:

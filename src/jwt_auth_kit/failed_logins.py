@@ -11,7 +11,7 @@ from .throttle import Attempt, LoginThrottle
 MAX_FAILURES = 100
 """NIST SP 800-63B section 3.2.2 allows no more failures in a row."""
 
-UNKNOWN_ACCOUNTS = 1024
+UNKNOWN_ACCOUNTS = 65_536
 """So many counts stand for all the accounts that do not exist."""
 
 
@@ -53,6 +53,10 @@ class FailedLogins:
             # What the right password costs now, lest time tell that it is another one.
             await self._store.failures(user_id)
             await self._is_usual(user_id, attempt)
+        # Nobody signs in to an account that does not exist, so its count would stay past the
+        # cap for good, and its extra calls would tell it from one that exists.
+        if user is None and failures >= 2 * MAX_FAILURES:
+            await self._store.clear_failures(user_id)
 
     async def admit(self, user_id: str, attempt: Attempt) -> bool:
         """Tell whether a right password may open the account; below the cap, begin again.
@@ -100,4 +104,4 @@ class FailedLogins:
 
 def _slot(attempt: Attempt) -> str:
     number = int(attempt.account[:8], 16) % UNKNOWN_ACCOUNTS
-    return f"unknown account {number:04}"  # with spaces, which ids do not have
+    return f"unknown account {number:05}"  # with spaces, which ids do not have
