@@ -187,6 +187,36 @@ async def test_of_two_thousand_good_passwords_none_is_refused() -> None:
         *("25.12.1990", "12/25/1990", "1990-12-25", "19901225", "25121990!", "25-12-90!"),
         *("2512199025121990", "25.12.1990 25.12.1990", "123456789!!", "2024-123456789", "1111111a"),
         *("John07041987", "#1monkey", "90 12 25"),
+        *("Willkommen1", "W1llk0mmen!", "Geheimnis1", "Passwort2026", "Hallo123!", "Schatz1990"),
+        *("Fruehling2026", "Frühling2026!", "Fruhling26!!", "Maerz2026", "März2026!", "Hallo!2026"),
+        *("MotDePasse1", "Azerty2026!", "Bonjour123", "Soleil2026!", "Étoiles1!", "Etoile2026"),
+        *(
+            "Été2026!!",
+            "ete-2026!",
+            "E\u0301te\u03012026!",
+            "Printemps26!",
+            "Hiver2026",
+            "Automne-2026",
+        ),
+        *("Contraseña1", "contrasena2026", "Estrellas1", "Mariposa99!", "Ciao12345", "Benvenuto1"),
+        *(
+            "Bem-vindo1!",
+            "Coração2026",
+            "Jan2026!!",
+            "Dez.2026",
+            "Mai/2026!",
+            "Obrigado1",
+            "Fall2026!",
+        ),
+        *("Passwordd", "passsword1", "Paassword1", "Monkeyy99", "Willkommenn1"),
+        *(
+            "passw\u043erd1",
+            "P\u0430ssword",
+            "\u0440\u0430ssw\u043erd9",
+            "p\u03b1ssw\u03bfrd!",
+            "Pass99w\u043erd",
+        ),
+        *("qw\u0435rtyuiop", "PASSW\u041eRD1", "passw\u00f8rd1"),
     ],
 )
 async def test_a_common_password_in_disguise_is_refused(password: str) -> None:
@@ -197,7 +227,16 @@ async def test_a_common_password_in_disguise_is_refused(password: str) -> None:
     "password",
     [
         *("31.13.1990", "99.99.1990", "25.12.1890", "00.12.1990", "25121990-4711", "731904-5528"),
-        *("king7130954!", "love83920184710293", "nuxi-4-Ferrum", "rose;9[7<2", "%2!&lI4$"),
+        *("Été à Lisbonne 26", "Ete-2026-Wolke", "janitor-2026", "hotttub4", "wood-pillow"),
+        *(
+            "willkommen im garten",
+            "абвгд-волна",
+            "king7130954!",
+            "love83920184710293",
+            "nuxi-4-Ferrum",
+            "rose;9[7<2",
+            "%2!&lI4$",
+        ),
     ],
 )
 async def test_what_only_looks_like_one_is_accepted(password: str) -> None:

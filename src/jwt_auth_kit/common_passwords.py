@@ -13,6 +13,7 @@ RUN_LENGTH = 4  # characters; with 3, pioneered and Stuttgart would be runs
 LEAST_WORD = 4
 LONGEST_AT_LEAST_WORD = 7  # digits and marks around a word of four letters that are no date
 LEAST_REVERSED = 6
+LEAST_UNDOUBLED = 6  # letters; a shorter word with a doubled letter may be another word
 LEAST_RUN = 5  # characters, where something is added to a run
 LONGEST_ADDITION = 10  # digits and marks around a word: a date and two marks
 ADDITION = re.compile(r"[!-/:-@[-`{-~ ]{0,3}\d*[!-/:-@[-`{-~ ]{0,3}", re.ASCII)
@@ -35,12 +36,20 @@ UNSHIFTED = str.maketrans("!@#$%^&*()", "1234567890")
 LOOK_ALIKES = ("a@4", "b8", "c(<{[", "e3", "g69", "ilt17!|+", "o0", "s5$", "x%", "z2")
 """Letters, digits and marks that are put in each other's place; the first stands for all."""
 
+LATIN = str.maketrans(
+    "асеһіјкмнорѕтухвԁԛԝ" + "αεικνορτυχβγηωζ" + "ıłøđħ",
+    "acehijkmhopstyxbdqw" + "aeikvoptuxbynwz" + "ilodh",
+)
+"""Cyrillic and Greek letters that look like Latin ones, and Latin ones that do not decompose."""
+
+TRANSCRIBED = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
+
 SKELETON = str.maketrans({sign: group[0] for group in LOOK_ALIKES for sign in group})
 
 CALENDAR = """
-    spring summer autumn winter january february march april june july august september october
+    spring summer autumn fall winter january february march april june july august september october
     november december monday tuesday wednesday thursday friday saturday sunday
-    frühling sommer herbst januar februar märz juni juli oktober dezember
+    frühling frühjahr sommer herbst jänner januar feber februar märz juni juli oktober dezember
     montag dienstag mittwoch donnerstag freitag samstag sonntag
     printemps automne hiver janvier février mars avril juin juillet août septembre octobre novembre
     décembre lundi mardi mercredi jeudi vendredi samedi dimanche
@@ -54,9 +63,41 @@ CALENDAR = """
 """
 """Months, days and seasons in English, German, French, Spanish, Italian, Portuguese, Dutch."""
 
+SHORT_CALENDAR = "ete mai may mei jan feb mar mrz apr jun jul aug sep oct okt nov dec dez"
+"""The same in three letters; with a year only."""
+
+SHORT_MONTH_WITH_YEAR = re.compile(
+    rf"[\W_]{{0,3}}({SHORT_CALENDAR.replace(' ', '|')})[\W_]{{0,3}}(19|20)\d\d[\W_]{{0,3}}",
+    re.ASCII,
+)
+
+USUAL_WORDS = """
+    passwort kennwort geheim geheimnis willkommen hallo schatz schatzi liebling liebe sonne
+    sonnenschein sterne himmel blume schmetterling engel prinzessin fußball deutschland österreich
+    schweiz münchen bayern schalke dortmund borussia familie freiheit weihnachten ostern urlaub
+    katze pferd schnecke mausi sicherheit zugang benutzer schule ichliebedich meinschatz
+    lassmichrein arschloch ficken
+    motdepasse azerty bonjour bonsoir salut coucou soleil étoile étoiles amour monamour jetaime
+    chouchou doudou loulou nounours chocolat princesse papillon bienvenue secret maison famille
+    france marseille toulouse bordeaux liberté vacances bisous merci musique cheval
+    contraseña clave hola secreto bienvenido bienvenidos estrella estrellas amor teamo tequiero
+    teamomucho mariposa princesa corazón cariño hermosa bonita familia amigos fútbol españa madrid
+    barcelona méxico navidad felicidad gatito perro
+    ciao benvenuto benvenuti buongiorno segreto amore amoremio tiamo stella stellina farfalla
+    principessa tesoro famiglia calcio italia milano napoli juventus forzamilan forzainter forzajuve
+    senha segredo bemvindo obrigado estrela estrelas euteamo meuamor coração borboleta saudade
+    família felicidade futebol portugal brasil benfica flamengo corinthians palmeiras
+    wachtwoord welkom geheim zonnetje voetbal amsterdam feyenoord
+"""
+"""Words that people choose first in German, French, Spanish, Italian, Portuguese and Dutch."""
+
 
 def is_guessable(password: str) -> bool:
     """Tell whether *password*, which is casefolded, is tried among the first."""
+    return any(map(_is_guessable, {password, _without_accents(password)}))
+
+
+def _is_guessable(password: str) -> bool:
     return (
         _is_listed(password)
         or _is_pattern(password)
@@ -66,6 +107,7 @@ def is_guessable(password: str) -> bool:
         or not _known().isdisjoint(disguises(password[::-1], least=LEAST_REVERSED))
         or _is_pattern(password.translate(UNSHIFTED))
         or _has_pattern(password)
+        or SHORT_MONTH_WITH_YEAR.fullmatch(password) is not None
     )
 
 
@@ -82,9 +124,18 @@ def _disguises(text: str, least: int) -> Iterator[str]:
         word = text[begin:end]
         half = word[: len(word) // 2]
         if len(word) >= LEAST_CHARACTERS or _is_ordinary(text, begin, end):
-            yield skeleton(word)
+            yield from _undoubled(skeleton(word))
         if len(half) >= least and half + half == word:
             yield skeleton(half)
+
+
+def _undoubled(word: str) -> Iterator[str]:
+    """Return *word*, and what it is without one letter that is there twice in a row."""
+    yield word
+    if len(word) > LEAST_UNDOUBLED:
+        for place, (a, b) in enumerate(pairwise(word)):
+            if a == b and a.isalpha():
+                yield word[:place] + word[place + 1 :]
 
 
 def _is_ordinary(text: str, begin: int, end: int) -> bool:
@@ -195,10 +246,12 @@ def _without_separators(text: str) -> str:
 
 
 def _without_accents(text: str) -> str:
+    """Return *text* without accents, and with Latin letters for those that look like them."""
     if text.isascii():
         return text
     decomposed = unicodedata.normalize("NFKD", text)
-    return "".join(sign for sign in decomposed if not unicodedata.combining(sign))
+    plain = "".join(sign for sign in decomposed if not unicodedata.combining(sign))
+    return plain.translate(LATIN)
 
 
 def _has_letter(text: str) -> bool:
@@ -216,9 +269,11 @@ def _common_passwords() -> frozenset[str]:
 
 @cache
 def _known() -> frozenset[str]:
-    """Return the skeletons of everything that is listed, and of the calendar."""
-    words = (*_common_passwords(), *_read("common_words.txt"), *CALENDAR.split())
-    return frozenset(map(skeleton, words))
+    """Return the skeletons of everything that is listed here or in a file."""
+    own = (*CALENDAR.split(), *USUAL_WORDS.split())
+    transcribed = (word.translate(TRANSCRIBED) for word in own)
+    words = (*_common_passwords(), *_read("common_words.txt"), *own, *transcribed)
+    return frozenset(skeleton(word.casefold()) for word in words)
 
 
 def _read(name: str) -> list[str]:
