@@ -10,6 +10,8 @@ from itertools import count
 import argon2
 import bcrypt
 import pytest
+from fastapi import FastAPI
+from httpx import ASGITransport, AsyncClient
 from passlib.context import CryptContext
 from werkzeug.security import generate_password_hash
 
@@ -24,6 +26,8 @@ from jwt_auth_kit import (
     NewUser,
     PasslibHasher,
     PasswordHasher,
+    auth_router,
+    install,
 )
 
 PASSWORD = "correct horse battery staple"
@@ -50,6 +54,7 @@ PWDLIB_ARGON2 = (
 )
 PWDLIB_BCRYPT = "$2b$04$lilhdqc94EOkcs88FWz78.ConFp3Dvnp9hITN9fpmj1Y2wNKnkC3K"
 
+SCHEMES = [*PasslibHasher().schemes, "scrypt"]
 WEAK = Argon2Hasher.weak_for_tests()
 
 
@@ -312,6 +317,64 @@ class TestUnusableHashes:
         await kit.login("user0@example.com", PASSWORD)
 
 
+class TestHashesThatCannotBeComputed:
+    @pytest.mark.parametrize(
+        "password_hash",
+        [
+            *("scrypt:65536:1:1$salt$" + "0" * 128, "scrypt$65536$salt$1$1$" + "A" * 86 + "=="),
+            *(
+                "$scrypt$ln=16,r=1,p=1$W0uJ8T7nHIOQsjYmxHgPwQ$" + "A" * 43,
+                "scrypt:32768:8:1$\ud800$" + "0" * 128,
+            ),
+            *(
+                "pbkdf2:sha256:1000$\ud800$" + "0" * 64,
+                "$2b$04$\ud800",
+                "$6$\ud800$" + "a" * 86,
+                "bcrypt$\ud800",
+            ),
+        ],
+        ids=count(),
+    )
+    async def test_a_login_is_answered_as_one_with_a_wrong_password(
+        self, password_hash: str
+    ) -> None:
+        hasher = PasslibHasher(SCHEMES, primary=WEAK)
+        app = FastAPI()
+        kit = install(app, await kit_with(password_hash, hasher=hasher))
+        app.include_router(auth_router)
+        body = {"email": "user0@example.com", "password": PASSWORD}
+
+        async with AsyncClient(transport=ASGITransport(app), base_url="https://test") as client:
+            answer = await client.post("/auth/login", json=body)
+
+        assert answer.status_code == 401
+        assert kit.passwords.hasher.verify(PASSWORD, password_hash) is False
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory this way")
+    def test_too_little_memory_is_a_wrong_password(self) -> None:
+        program = f"""if True:
+            import resource
+            from jwt_auth_kit import PasslibHasher
+            hasher = PasslibHasher(["werkzeug_scrypt"])
+            resource.setrlimit(resource.RLIMIT_AS, (2**29, 2**29))
+            for stored in (
+                "scrypt:1048576:8:1$salt$" + "0" * 128,
+                "$argon2id$v=19$m=1048576,t=1,p=1$" + "A" * 22 + "$" + "A" * 43,
+            ):
+                print(hasher.can_read(stored), hasher.verify({PASSWORD!r}, stored))
+        """
+
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+
+        assert done.stdout.split() == ["True", "False"] * 2
+
+
 class TestSpelling:
     @pytest.mark.parametrize("typed", ["e\u0301clair du matin", "\u212bngstr\u00f6m 1814"])
     @pytest.mark.parametrize(
@@ -427,7 +490,15 @@ class TestSchemes:
         [
             ("scrypt", "$scrypt$ln=24,r=8,p=1$W0uJ8T7nHIOQsjYmxHgPwQ$" + "A" * 43),
             ("phpass", "$P$Q" + "a" * 30),
-            ("sha512_crypt", "$6$rounds=5000001$saltsalt$" + "a" * 86),
+            ("sha512_crypt", "$6$rounds=1000001$saltsalt$" + "a" * 86),
+            ("sha256_crypt", "$5$rounds=1000001$saltsalt$" + "a" * 43),
+            ("bsdi_crypt", "_zzz.saltKgl7BCJJe9s"),
+            ("werkzeug_scrypt", "scrypt:2:1:8388608$salt$" + "0" * 128),
+            ("werkzeug_scrypt", "scrypt:2:1:1025$salt$" + "0" * 128),
+            ("werkzeug_scrypt", "scrypt:65536:1:1$salt$" + "0" * 128),
+            ("django_scrypt", "scrypt$65536$salt$1$1$" + "A" * 86 + "=="),
+            ("scrypt", "$scrypt$ln=16,r=1,p=1$W0uJ8T7nHIOQsjYmxHgPwQ$" + "A" * 43),
+            ("django_scrypt", "scrypt$2097152$salt$4$2$" + "A" * 86 + "=="),
             ("django_bcrypt", "bcrypt$$2b$17$" + PWDLIB_BCRYPT[7:]),
             ("django_scrypt", "scrypt$16777216$salt$8$1$" + "A" * 86 + "=="),
             ("django_scrypt", "scrypt$16385$salt$8$1$" + "A" * 86 + "=="),

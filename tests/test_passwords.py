@@ -99,7 +99,7 @@ class TestArgon2Hasher:
         [
             *("m=65536,t=3,p=4", "m=102400,t=2,p=8", "m=65536,t=4,p=1", "m=19456,t=2,p=4"),
             *("m=19457,t=2,p=1", "m=19456,t=3,p=1", "m=47104,t=1,p=1", "m=12288,t=3,p=1"),
-            *("m=7168,t=5,p=1", "m=1048576,t=20,p=64"),
+            *("m=7168,t=5,p=1", "m=1048576,t=2,p=64", "m=104857,t=20,p=1"),
         ],
     )
     def test_a_stronger_hash_is_kept(self, parameters: str) -> None:
@@ -137,6 +137,8 @@ class TestArgon2Hasher:
             lambda: argon2.PasswordHasher(21, 8, 1).hash(PASSWORD),
             lambda: argon2.PasswordHasher(1, 8 * 65, 65).hash(PASSWORD),
             lambda: encoded("m=1048577,t=1,p=1"),
+            lambda: encoded("m=1048576,t=3,p=1"),
+            lambda: encoded("m=104858,t=20,p=1"),
         ],
     )
     def test_a_hash_that_may_cost_gigabytes_or_minutes_is_not_checked(
@@ -152,6 +154,12 @@ class TestArgon2Hasher:
 
         assert hasher.verify(PASSWORD, password_hash)
         assert not hasher.needs_rehash(password_hash)
+
+    def test_memory_times_passes_may_be_what_the_application_chose(self) -> None:
+        hasher = Argon2Hasher(memory_cost=2**20, time_cost=4)
+
+        assert hasher.can_read(encoded("m=1048576,t=4,p=1"))
+        assert not hasher.can_read(encoded("m=1048576,t=5,p=1"))
 
 
 def encoded(

@@ -12,7 +12,8 @@ Check = Callable[[str], bool]
 
 MAX_ITERATIONS = 5_000_000
 MAX_SCRYPT_BLOCKS = 2**23  # n * r; each takes 128 bytes, so this is 1 GiB
-MAX_SCRYPT_WORK = 2**24  # n * r * p
+MAX_SCRYPT_WORK = 2**23  # n * r * p; about 4 seconds
+MAX_SCRYPT_OUTPUT = 2**10  # r * p; PBKDF2 makes 128 bytes for each, even where n is small
 
 _WERKZEUG_SCRYPT = re.compile(
     r"scrypt:(?P<n>\d{1,9}):(?P<r>\d{1,9}):(?P<p>\d{1,9})\$(?P<salt>[^$]+)\$(?P<tag>[0-9a-f]{128})",
@@ -35,8 +36,12 @@ def is_affordable_scrypt(n: int, r: int, p: int) -> bool:
 
     Whoever can write to the user table must not be able to exhaust the server with one row.
     """
-    is_possible = n > 1 and n & (n - 1) == 0 and r > 0 and p > 0  # RFC 7914 section 2
-    return is_possible and n * r <= MAX_SCRYPT_BLOCKS and n * r * p <= MAX_SCRYPT_WORK
+    is_affordable = (
+        n * r <= MAX_SCRYPT_BLOCKS and r * p <= MAX_SCRYPT_OUTPUT and n * r * p <= MAX_SCRYPT_WORK
+    )
+    # RFC 7914 section 2: a power of 2 below 2 ** (128 * r / 8)
+    is_possible = n > 1 and n & (n - 1) == 0 and r > 0 and p > 0 and n.bit_length() - 1 < 16 * r
+    return is_affordable and is_possible
 
 
 def _read_werkzeug_scrypt(text: str) -> Check | None:
@@ -53,15 +58,11 @@ def _scrypt(found: re.Match[str], tag: bytes) -> Check | None:
     n, r, p = int(found["n"]), int(found["r"]), int(found["p"])
     if not is_affordable_scrypt(n, r, p):
         return None
-    derive = partial(
-        hashlib.scrypt,
-        salt=found["salt"].encode(),
-        n=n,
-        r=r,
-        p=p,
-        maxmem=128 * r * (n + p + 2),
-        dklen=len(tag),
-    )
+
+    def derive(password: bytes) -> bytes:
+        salt, memory = found["salt"].encode(), 128 * r * (n + p + 2)
+        return hashlib.scrypt(password, salt=salt, n=n, r=r, p=p, maxmem=memory, dklen=len(tag))
+
     return partial(_matches, derive, tag)
 
 
@@ -86,7 +87,9 @@ def _read_werkzeug_pbkdf2(text: str) -> Check | None:
 def _matches(derive: Callable[[bytes], bytes], tag: bytes, password: str) -> bool:
     try:
         return hmac.compare_digest(derive(password.encode()), tag)
-    except UnicodeEncodeError:  # half a surrogate pair
+    # Half a surrogate pair, parameters that hashlib refuses, or too little memory for them. A
+    # stored hash that cannot be checked must answer as a wrong password does, not with a 500.
+    except (ValueError, OverflowError, MemoryError):
         return False
 
 

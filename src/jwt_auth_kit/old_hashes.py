@@ -18,7 +18,12 @@ OLD_SCHEMES = (
 ARGON2_SCHEMES = ("argon2", "django_argon2")
 BCRYPT_BYTES = 72
 MAX_LOG_ROUNDS = 16  # 2**16 rounds of bcrypt take a few seconds
-MAX_PHPASS_LOG_ROUNDS = 24  # rounds of MD5
+MAX_PHPASS_LOG_ROUNDS = 22  # rounds of MD5
+MAX_ROUNDS = {
+    **dict.fromkeys(("sha256_crypt", "sha512_crypt", "sha1_crypt", "scram"), 1_000_000),
+    **dict.fromkeys(("bsdi_crypt", "sun_md5_crypt"), 250_000),  # written in Python
+}
+"""What takes a few seconds, where rounds cost more than those of PBKDF2."""
 
 Reader = Callable[[str], Check | None]
 """Returns what checks passwords against a hash; None for one of another kind."""
@@ -162,7 +167,8 @@ def _verify_with_passlib(handler: Any, password_hash: str, password: str) -> boo
         is_bcrypt = handler.truncate_size == BCRYPT_BYTES
         secret = password.encode()[:BCRYPT_BYTES] if is_bcrypt else password
         return bool(handler.verify(secret, password_hash))
-    except ValueError:  # NUL, half a surrogate pair, or more than 4096 characters
+    # NUL, half a surrogate pair, more than 4096 characters, or a hash that cannot be computed
+    except (ValueError, TypeError, OverflowError, MemoryError):
         return False
 
 
@@ -173,7 +179,7 @@ def _is_whole_and_affordable(handler: Any, password_hash: str) -> bool:
         password_hash = handler.orig_prefix + password_hash.removeprefix(handler.prefix)
     try:
         parsed = plain.from_string(password_hash)
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         return False
     if parsed.checksum is None or getattr(parsed, "ident", None) == "$2x$":  # passlib has no $2x$
         return False
@@ -188,7 +194,7 @@ def _is_affordable(handler: Any, parsed: Any) -> bool:
         return bool(
             rounds <= (MAX_PHPASS_LOG_ROUNDS if handler.name == "phpass" else MAX_LOG_ROUNDS)
         )
-    return bool(rounds <= MAX_ITERATIONS)
+    return bool(rounds <= MAX_ROUNDS.get(handler.name, MAX_ITERATIONS))
 
 
 def _unwrap(handler: Any) -> Any:

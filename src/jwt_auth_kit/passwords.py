@@ -19,6 +19,7 @@ OWASP_PROFILES = ((47_104, 1), (19_456, 2), (12_288, 3), (9_216, 4), (7_168, 5))
 """Memory in KiB and passes that OWASP's password storage cheat sheet calls equally strong."""
 MAX_MEMORY_COST = 2**20  # KiB
 MAX_TIME_COST = 20
+MAX_ARGON2_WORK = 2**21  # KiB times passes: 2 GiB once, or 1 GiB twice, in about 4 seconds
 MAX_PARALLELISM = 64
 DEFAULT_THREADS = min(4, os.cpu_count() or 1)
 MAX_QUEUE = 100
@@ -118,7 +119,7 @@ class Argon2Hasher:
             return False
         try:
             return self._argon2.verify(_native(password_hash), password)
-        except (Argon2Error, InvalidHashError, UnicodeEncodeError):
+        except (Argon2Error, InvalidHashError, ValueError, OverflowError, MemoryError):
             return False
 
     def needs_rehash(self, password_hash: str) -> bool:
@@ -158,8 +159,10 @@ class Argon2Hasher:
             and stored.time_cost >= 1
             and stored.memory_cost >= 8 * stored.parallelism  # RFC 9106 section 3.1
         )
+        own_work = self._argon2.memory_cost * self._argon2.time_cost
         is_affordable = (
-            stored.memory_cost <= max(MAX_MEMORY_COST, self._argon2.memory_cost)
+            stored.memory_cost * stored.time_cost <= max(MAX_ARGON2_WORK, own_work)
+            and stored.memory_cost <= max(MAX_MEMORY_COST, self._argon2.memory_cost)
             and stored.time_cost <= max(MAX_TIME_COST, self._argon2.time_cost)
             and stored.parallelism <= max(MAX_PARALLELISM, self._argon2.parallelism)
         )
