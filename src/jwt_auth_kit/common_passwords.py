@@ -14,7 +14,9 @@ LEAST_WORD = 4
 LONGEST_AT_LEAST_WORD = 7  # digits and marks around a word of four letters that are no date
 LEAST_REVERSED = 6
 LEAST_UNDOUBLED = 6  # letters; a shorter word with a doubled letter may be another word
+LONGEST_UNDOUBLED = 24  # so that a text of doubled letters takes no longer than others
 LEAST_RUN = 5  # characters, where something is added to a run
+DOUBLED = re.compile(r"([^\W\d_])\1")
 LONGEST_ADDITION = 10  # digits and marks around a word: a date and two marks
 ADDITION = re.compile(r"[!-/:-@[-`{-~ ]{0,3}\d*[!-/:-@[-`{-~ ]{0,3}", re.ASCII)
 FIRST_YEAR, LAST_YEAR = 1900, 2099
@@ -120,22 +122,22 @@ def disguises(password: str, *, least: int = LEAST_WORD) -> Iterator[str]:
 
 
 def _disguises(text: str, least: int) -> Iterator[str]:
+    is_doubled = DOUBLED.search(text) is not None
     for begin, end in _cuts(text, least):
         word = text[begin:end]
         half = word[: len(word) // 2]
         if len(word) >= LEAST_CHARACTERS or _is_ordinary(text, begin, end):
-            yield from _undoubled(skeleton(word))
+            yield skeleton(word)
+            if is_doubled and LEAST_UNDOUBLED < len(word) <= LONGEST_UNDOUBLED:
+                yield from _undoubled(word)
         if len(half) >= least and half + half == word:
             yield skeleton(half)
 
 
 def _undoubled(word: str) -> Iterator[str]:
-    """Return *word*, and what it is without one letter that is there twice in a row."""
-    yield word
-    if len(word) > LEAST_UNDOUBLED:
-        for place, (a, b) in enumerate(pairwise(word)):
-            if a == b and a.isalpha():
-                yield word[:place] + word[place + 1 :]
+    """Return the skeletons of *word* without one letter that is there twice or more in a row."""
+    for found in DOUBLED.finditer(word):
+        yield skeleton(word[: found.start()] + word[found.start() + 1 :])
 
 
 def _is_ordinary(text: str, begin: int, end: int) -> bool:
