@@ -80,6 +80,9 @@ export interface paths {
     /**
      * List Sessions
      * @description List the caller's live sessions, newest first: one for each device signed in.
+     *
+     * An answer holds at most 100. To get those behind it, repeat the request with the id of its
+     * last session as ``after``, until an answer is empty.
      */
     get: operations["list_sessions_auth_sessions_get"];
     /**
@@ -228,7 +231,7 @@ export interface components {
        * Code
        * @enum {string}
        */
-      code: "body_too_large" | "busy" | "cross_site_request" | "email_taken" | "forbidden" | "insufficient_role" | "insufficient_scope" | "invalid_credentials" | "invalid_token" | "keys_unavailable" | "not_authenticated" | "not_json" | "not_owner" | "recent_login_required" | "refresh_reused" | "service_unavailable" | "session_expired" | "session_not_found" | "session_revoked" | "store_unavailable" | "token_expired" | "token_revoked" | "too_many_attempts" | "unauthorized" | "wrong_token_type";
+      code: "body_too_large" | "busy" | "cross_site_request" | "email_taken" | "forbidden" | "insufficient_role" | "insufficient_scope" | "invalid_credentials" | "invalid_email" | "invalid_token" | "keys_unavailable" | "not_authenticated" | "not_json" | "not_owner" | "recent_login_required" | "refresh_reused" | "service_unavailable" | "session_expired" | "session_not_found" | "session_revoked" | "store_unavailable" | "token_expired" | "token_revoked" | "too_many_attempts" | "unauthorized" | "user_not_found" | "weak_password" | "wrong_token_type";
       /** Message */
       message: string;
     };
@@ -585,6 +588,15 @@ export interface operations {
       422: {
         content: {
           "application/json": components["schemas"]["HTTPValidationError"];
+        };
+      };
+      /** @description Too many attempts, try again later */
+      429: {
+        headers: {
+          "Retry-After"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
         };
       };
       /** @description Too many sign-ins at once, try again */
