@@ -34,7 +34,7 @@ GOOD_CLAIMS = {
     "sub": "42",
     "jti": "one",
     "iat": int(NOW.timestamp()),
-    "exp": int(NOW.timestamp()) + 600,
+    "exp": int(NOW.timestamp()) + 86_400,  # a run of the whole suite takes longer than a token
     "token_type": "access",
 }
 
