@@ -32,6 +32,7 @@ from jwt_auth_kit import (
     get_current_user,
     require_recent_login,
 )
+from jwt_auth_kit.sessions import SessionChanges
 from jwt_auth_kit.stores.sqlalchemy import SQLAlchemyTokenStore, create_schema
 
 
@@ -390,6 +391,27 @@ def test_a_recent_login_passes_and_an_old_one_is_asked_to_sign_in_again() -> Non
         assert 'error="insufficient_user_authentication"' in challenge
         again = log_in(client)
         assert client.post("/delete-account", headers=bearer(again)).status_code == 200
+
+
+def test_a_store_can_move_the_login_time_within_a_session_and_a_refresh_leaves_it() -> None:
+    clock = Clock()
+    kit = make_kit(clock=clock)
+    with strict_app(kit) as client:
+        signed_in = register(client)
+        clock.advance(minutes=6)
+        assert client.portal is not None
+        (session,) = client.portal.call(kit.list_sessions, signed_in["user_id"])
+        moved = SessionChanges(auth_time=clock.now)
+        key = signed_in["user_id"], session.id
+
+        assert client.portal.call(kit.tokens.compare_and_set, *key, session.version, moved)
+
+        refreshed = refresh(client, signed_in).json()
+        assert client.post("/delete-account", headers=bearer(refreshed)).status_code == 200
+        clock.advance(minutes=6)
+        later = refresh(client, refreshed).json()
+        answer = client.post("/delete-account", headers=bearer(later))
+        assert code(answer) == "recent_login_required"
 
 
 def test_a_token_without_a_login_is_no_recent_login() -> None:

@@ -33,6 +33,9 @@ class SessionChanges(TypedDict, total=False):
     window_from: datetime
     idle_expires_at: datetime
     last_seen_at: datetime
+    auth_time: datetime
+    """Moves when the user proves again to be one, within the session; a refresh leaves it."""
+
     ip: str
 
 

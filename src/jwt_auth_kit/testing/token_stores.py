@@ -139,6 +139,7 @@ class TokenStoreContract:
                 "window_from": later,
                 "idle_expires_at": later + TICK,
                 "last_seen_at": later,
+                "auth_time": later - TICK,
                 "ip": "192.0.2.2",
             },
         )
@@ -153,6 +154,7 @@ class TokenStoreContract:
             window_from=later,
             idle_expires_at=later + TICK,
             last_seen_at=later,
+            auth_time=later - TICK,
             ip="192.0.2.2",
             version=2,
         )
