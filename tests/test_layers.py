@@ -26,7 +26,15 @@ LAYERS = [
         "framework_hashes",
         "common_passwords",
     },
-    {"password_policy", "stores.base", "stores.engines", "attempt_logs", "peers", "old_hashes"},
+    {
+        "password_policy",
+        "stores.base",
+        "stores.engines",
+        "stores.turns",
+        "attempt_logs",
+        "peers",
+        "old_hashes",
+    },
     {"keys", "throttle", "revocations", "rejections"}
     | {"stores.memory", "stores.sqlalchemy", "stores.redis"},
     {"key_ring", "jws", "clients", "cross_site"},

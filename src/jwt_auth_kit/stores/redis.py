@@ -5,10 +5,13 @@ is one Lua script on one node of a cluster. Each bucket has a stream of its own,
 processes read what was revoked.
 """
 
+import asyncio
 import base64
 import logging
+import random
+import time
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
@@ -22,7 +25,8 @@ except ModuleNotFoundError:
     ) from None
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import MaxConnectionsError, RedisClusterException, RedisError
 
 from ..errors import StoreUnavailable
 from ..sessions import TOMBSTONE, Session, SessionChanges
@@ -37,10 +41,16 @@ from .base import (
     StaleLogin,
     StoredSession,
 )
+from .turns import Turns
 
 logger = logging.getLogger("jwt_auth_kit")
 
 FAILURES = (RedisError, RedisClusterException, OSError)
+MAX_COMMANDS = 50
+"""How many commands of a store run at once; a flood of requests is no flood of connections."""
+PATIENCE = 5.0
+"""Seconds that a command waits for its turn and for a connection that others hold."""
+POOL_EXHAUSTED = "All connections of the client are in use. Raise its max_connections."
 BUCKETS = 64
 MORE = "+"
 BATCH = 500
@@ -269,13 +279,15 @@ class RedisTokenStore:
 
     Args:
         client: a ``redis.asyncio`` client, single or cluster, with or without
-            ``decode_responses``. Configure its timeouts; the store adds none.
+            ``decode_responses``. Configure its timeouts. Commands wait up to five seconds while
+            all of its connections are in use.
         prefix: begins every key, so that several applications can share a database.
     """
 
     def __init__(self, client: Redis | RedisCluster, *, prefix: str = "auth") -> None:
         self._client: Any = client
         self._prefix = prefix
+        self._turns = Turns(min(MAX_COMMANDS, _max_connections(client)), patience=PATIENCE)
         self._create = self._client.register_script(_CREATE)
         self._get = self._client.register_script(_GET)
         self._compare_and_set = self._client.register_script(_COMPARE_AND_SET)
@@ -292,17 +304,17 @@ class RedisTokenStore:
         key = self._keys(session.user_id)
         now = session.created_at
         values = _encode({name: getattr(session, name) for name in _FIELDS})
-        with _translated:
-            ended = await self._create(
-                keys=[key.session(session.id), key.open, key.ends, key.epochs, key.feed],
-                args=[
-                    *(session.id, session.epoch, _text(now)),
-                    *(_milliseconds(session.ends_at), _forget_at(session.ends_at)),
-                    *(_milliseconds(now - FEED_OVERLAP), BATCH, most or "", key.session("")),
-                    *(TOO_MANY_SESSIONS, _milliseconds(now), _forget_at(now), _FEED_LIFE),
-                    *values,
-                ],
-            )
+        ended = await self._ask(
+            self._create,
+            keys=[key.session(session.id), key.open, key.ends, key.epochs, key.feed],
+            args=[
+                *(session.id, session.epoch, _text(now)),
+                *(_milliseconds(session.ends_at), _forget_at(session.ends_at)),
+                *(_milliseconds(now - FEED_OVERLAP), BATCH, most or "", key.session("")),
+                *(TOO_MANY_SESSIONS, _milliseconds(now), _forget_at(now), _FEED_LIFE),
+                *values,
+            ],
+        )
         if ended == 0:
             raise StaleLogin
         return [_as_text(session_id) for session_id in ended]
@@ -310,8 +322,7 @@ class RedisTokenStore:
     async def get(self, user_id: str, session_id: str) -> StoredSession | None:
         """See TokenStore.get."""
         key = self._keys(user_id)
-        with _translated:
-            found, epochs = await self._get(keys=[key.session(session_id), key.epochs])
+        found, epochs = await self._ask(self._get, keys=[key.session(session_id), key.epochs])
         session = _decode(found)
         if session is None or session.user_id != user_id:
             return None
@@ -326,34 +337,34 @@ class RedisTokenStore:
         ends: list[Any] = ["", ""]
         if idle_end is not None:
             ends = [_milliseconds(idle_end), _forget_at(idle_end)]
-        with _translated:
-            written = await self._compare_and_set(
-                keys=[key.session(session_id), key.open, key.ends],
-                args=[user_id, session_id, version, *ends, *_encode(changes)],
-            )
+        written = await self._ask(
+            self._compare_and_set,
+            keys=[key.session(session_id), key.open, key.ends],
+            args=[user_id, session_id, version, *ends, *_encode(changes)],
+        )
         return bool(written)
 
     async def revoke(self, user_id: str, session_id: str, reason: str, now: datetime) -> bool:
         """See TokenStore.revoke."""
         key = self._keys(user_id)
-        with _translated:
-            ended = await self._revoke(
-                keys=[key.session(session_id), key.open, key.ends, key.feed],
-                args=[
-                    *(user_id, session_id, reason, _text(now), _forget_at(now)),
-                    *(_milliseconds(now), _FEED_LIFE),
-                ],
-            )
+        ended = await self._ask(
+            self._revoke,
+            keys=[key.session(session_id), key.open, key.ends, key.feed],
+            args=[
+                *(user_id, session_id, reason, _text(now), _forget_at(now)),
+                *(_milliseconds(now), _FEED_LIFE),
+            ],
+        )
         return bool(ended)
 
     async def revoke_all(self, user_id: str, reason: str, now: datetime) -> int:
         """See TokenStore.revoke_all."""
         key = self._keys(user_id)
-        with _translated:
-            epoch = await self._revoke_all(
-                keys=[key.open, key.ends, key.ended, key.epochs, key.feed],
-                args=[user_id, _milliseconds(now), _FEED_LIFE],
-            )
+        epoch = await self._ask(
+            self._revoke_all,
+            keys=[key.open, key.ends, key.ended, key.epochs, key.feed],
+            args=[user_id, _milliseconds(now), _FEED_LIFE],
+        )
         with suppress(StoreUnavailable):
             await self._say_why(key, reason, now)
         return int(epoch)
@@ -366,32 +377,29 @@ class RedisTokenStore:
         ended: list[str] = []
         left = 1
         while left:
-            with _translated:
-                batch, left = await self._revoke_others(
-                    keys=[key.open, key.ends, key.feed],
-                    args=[
-                        *(key.session(""), keep or "", reason, _text(now), _forget_at(now)),
-                        *(BATCH, _milliseconds(now), _FEED_LIFE),
-                    ],
-                )
+            batch, left = await self._ask(
+                self._revoke_others,
+                keys=[key.open, key.ends, key.feed],
+                args=[
+                    *(key.session(""), keep or "", reason, _text(now), _forget_at(now)),
+                    *(BATCH, _milliseconds(now), _FEED_LIFE),
+                ],
+            )
             ended += map(_as_text, batch)
         return ended
 
     async def void_access_tokens(self, user_id: str, now: datetime) -> int:
         """See TokenStore.void_access_tokens."""
         key = self._keys(user_id)
-        with _translated:
-            epoch = await self._void(
-                keys=[key.epochs, key.feed], args=[user_id, _milliseconds(now), _FEED_LIFE]
-            )
+        epoch = await self._ask(
+            self._void, keys=[key.epochs, key.feed], args=[user_id, _milliseconds(now), _FEED_LIFE]
+        )
         return int(epoch)
 
     async def epochs(self, user_id: str) -> Epochs:
         """See TokenStore.epochs."""
-        with _translated:
-            values = await self._client.hmget(
-                self._keys(user_id).epochs, ["epoch", "sessions_from"]
-            )
+        names = ["epoch", "sessions_from"]
+        values = await self._ask(self._client.hmget, self._keys(user_id).epochs, names)
         return _epochs(values)
 
     async def list_by_user(
@@ -404,11 +412,11 @@ class RedisTokenStore:
         behind, began_at = after or "", ""
         live: list[Session] = []
         while True:  # more than once where sessions ended by time
-            with _translated:
-                page = await self._list(
-                    keys=[key.open, key.session(behind), key.epochs],
-                    args=[key.session(""), user_id, behind, began_at, limit],
-                )
+            page = await self._ask(
+                self._list,
+                keys=[key.open, key.session(behind), key.epochs],
+                args=[key.session(""), user_id, behind, began_at, limit],
+            )
             if not page:
                 raise LookupError("no such session")
             found, sessions_from = page[0], int(page[1])
@@ -426,11 +434,7 @@ class RedisTokenStore:
         places = cursor.split() if cursor else [start] * BUCKETS
         crowded = sum(place.endswith(MORE) for place in places)
         counts = [_share(place, crowded) for place in places]
-        async with self._client.pipeline(transaction=False) as pipeline:
-            for bucket, (place, count) in enumerate(zip(places, counts, strict=True)):
-                pipeline.xrange(self._feed(bucket), min=place.removesuffix(MORE), count=count)
-            with _translated:
-                answers = await pipeline.execute()
+        answers = await self._ask(self._read_feeds, places, counts)
         pages = [_page(*each) for each in zip(places, answers, counts, strict=True)]
         entries = [_texts(values) for page, _ in pages for _, values in page]
         return Revocations(
@@ -442,19 +446,16 @@ class RedisTokenStore:
 
     async def count_failure(self, user_id: str) -> int:
         """See FailureStore.count_failure."""
-        with _translated:
-            return int(await self._client.incr(self._keys(user_id).failures))
+        return int(await self._ask(self._client.incr, self._keys(user_id).failures))
 
     async def failures(self, user_id: str) -> int:
         """See FailureStore.failures."""
-        with _translated:
-            return int(await self._client.get(self._keys(user_id).failures) or 0)
+        return int(await self._ask(self._client.get, self._keys(user_id).failures) or 0)
 
     async def clear_failures(self, user_id: str, *, below: int | None = None) -> None:
         """See FailureStore.clear_failures."""
         limit = "" if below is None else below
-        with _translated:
-            await self._clear_failures(keys=[self._keys(user_id).failures], args=[limit])
+        await self._ask(self._clear_failures, keys=[self._keys(user_id).failures], args=[limit])
 
     async def purge(self, before: datetime, limit: int) -> int:  # noqa: ARG002
         """See TokenStore.purge; Redis expires sessions by itself, so there is nothing to do."""
@@ -468,11 +469,30 @@ class RedisTokenStore:
         """Note in each session that fell to an end of all when and why, a few at a time."""
         left = 1
         while left:
-            with _translated:
-                left = await self._note_ends(
-                    keys=[key.ended],
-                    args=[key.session(""), reason, _text(now), _forget_at(now), BATCH],
-                )
+            left = await self._ask(
+                self._note_ends,
+                keys=[key.ended],
+                args=[key.session(""), reason, _text(now), _forget_at(now), BATCH],
+            )
+
+    async def _read_feeds(self, places: Sequence[str], counts: Sequence[int]) -> Any:
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for bucket, (place, count) in enumerate(zip(places, counts, strict=True)):
+                pipeline.xrange(self._feed(bucket), min=place.removesuffix(MORE), count=count)
+            return await pipeline.execute()
+
+    async def _ask(
+        self, command: Callable[..., Awaitable[Any]], *arguments: Any, **options: Any
+    ) -> Any:
+        """Run *command* when it is its turn; its failure becomes the library's own error."""
+        give_up_at = time.monotonic() + PATIENCE
+        try:
+            async with self._turns:
+                return await _once_connected(give_up_at, command, *arguments, **options)
+        except FAILURES as error:
+            cure = f" {POOL_EXHAUSTED}" if _is_exhausted(error) else ""
+            logger.error("Redis failed: %s.%s", type(error).__name__, cure)  # noqa: TRY400 (keys)
+            raise StoreUnavailable from None
 
     def _keys(self, user_id: str) -> "_Keys":
         bucket = zlib.crc32(user_id.encode()) % BUCKETS
@@ -524,19 +544,30 @@ class _Keys:
         return f"{self._tag}:session:{session_id}"
 
 
-class _Translation:
-    """Turns a failure of Redis into the library's own error, here and nowhere else."""
+async def _once_connected(
+    give_up_at: float, command: Callable[..., Awaitable[Any]], *arguments: Any, **options: Any
+) -> Any:
+    """Run *command*, again while others hold all connections of the client: nothing was sent."""
+    while True:
+        try:
+            return await command(*arguments, **options)
+        except RedisConnectionError as error:
+            if not _is_exhausted(error) or time.monotonic() > give_up_at:
+                raise
+        await asyncio.sleep(random.uniform(0.005, 0.02))  # noqa: S311  no secret
 
-    def __enter__(self) -> None:
-        pass
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None and issubclass(kind, FAILURES):
-            logger.error("Redis failed: %s", kind.__name__)  # no keys in the log
-            raise StoreUnavailable from None
+def _max_connections(client: Any) -> int:
+    """Return how many connections *client* may open; those of a cluster, to each node."""
+    pool = client.connection_kwargs if isinstance(client, RedisCluster) else client.connection_pool
+    most = pool["max_connections"] if isinstance(pool, dict) else pool.max_connections
+    return int(most)
 
 
-_translated = _Translation()
+def _is_exhausted(error: BaseException | None) -> bool:
+    """Tell whether *error* says that all connections of the client are in use."""
+    # Before redis-py 6 the pool of a single Redis had no class for it.
+    return isinstance(error, MaxConnectionsError) or str(error) == "Too many connections"
 
 
 def _milliseconds(moment: datetime) -> int:
