@@ -53,11 +53,13 @@ class AgingDict(Generic[K, V]):
 
     def turn(self, now: datetime) -> None:
         """Forget what is old enough."""
-        age = now - (self._turned_at or now)
-        if self._turned_at is None or age >= 2 * self._keep:
+        turned_at = self._turned_at
+        if turned_at is None or now - turned_at >= 2 * self._keep:
             self._newer, self._older, self._turned_at = {}, {}, now
-        elif age >= self._keep or len(self._newer) >= self._most:
+        elif now - turned_at >= self._keep or len(self._newer) >= self._most:
             self._newer, self._older, self._turned_at = {}, self._newer, now
+        elif now < turned_at:  # the clock was set back: nothing would age until it caught up
+            self._turned_at = now
 
     def __len__(self) -> int:
         return len(self._newer) + len(self._older)
@@ -137,6 +139,7 @@ class RevocationWatch:
         self._interval = interval.total_seconds()
         self._when_stale = when_stale
         self._cursor: str | None = None
+        self._read_at: datetime | None = None
         self._fresh_until = float("-inf")
         self._retry_at = float("-inf")
         self._reading: asyncio.Task[bool] | None = None
@@ -169,6 +172,9 @@ class RevocationWatch:
 
     async def _update(self, now: datetime) -> bool:
         begun = time.monotonic()
+        if self._read_at is not None and now < self._read_at:
+            self._cursor = None  # the clock was set back: the cursor may stand in the future
+        self._read_at = now
         try:
             while True:
                 started = time.monotonic()

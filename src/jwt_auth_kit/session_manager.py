@@ -275,7 +275,7 @@ class SessionManager:
 
     def _verify(self, refresh_token: str) -> Claims:
         try:
-            return self._jwt.verify_token(refresh_token, "refresh")
+            return self._jwt.verify_session_refresh_token(refresh_token)
         except ExpiredToken:  # "token_expired" would tell clients to refresh
             raise SessionExpired from None
 

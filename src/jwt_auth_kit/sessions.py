@@ -22,6 +22,9 @@ TOMBSTONE = timedelta(days=1)
 REWRITE_AFTER = timedelta(seconds=1)
 """A repeated answer moves the window at most this often, to spare the store."""
 
+MOST_AHEAD = timedelta(seconds=60)
+"""Clocks of servers differ by less; a window that begins later is one of a clock set right."""
+
 
 class SessionChanges(TypedDict, total=False):
     """The fields of a session that may change; identity and absolute end never do."""
@@ -130,6 +133,10 @@ class Session(TrustedValue):
         """Tell whether the session may still be used at *now*."""
         return self.revoked_at is None and now < self.ends_at and self.epoch >= sessions_from
 
+    def is_from_the_future(self, now: datetime) -> bool:
+        """Tell whether the window was begun by a clock that was wrong."""
+        return self.window_from - now > MOST_AHEAD
+
     def is_lost(self, gen: int) -> bool:
         """Tell whether the store lost what became of generation *gen*, before it adopted ours."""
         return max(self.parent, 1) <= self.known_gen <= gen < self.gen
@@ -225,7 +232,7 @@ def confirm(session: Session, seen_gen: int, now: datetime, *, sessions_from: in
 
 
 def _keep(session: Session, now: datetime) -> Decision:
-    if session.confirmed:
+    if session.confirmed and not session.is_from_the_future(now):
         return Decision(Outcome.KEEP)
     return Decision(Outcome.KEEP, SessionChanges(confirmed=True, window_from=now, last_seen_at=now))
 
@@ -253,6 +260,9 @@ def _successor(session: Session, now: datetime, idle_ttl: timedelta) -> SessionC
 
 
 def _replay(session: Session, now: datetime) -> Decision:
+    # A window that never ends would let a thief repeat a spent token until the clock catches up.
+    if session.is_from_the_future(now):
+        return Decision(Outcome.REPLAY, SessionChanges(window_from=now))
     if session.confirmed or now - session.window_from < REWRITE_AFTER:
         return Decision(Outcome.REPLAY)
     return Decision(Outcome.REPLAY, SessionChanges(window_from=now))

@@ -151,7 +151,8 @@ class JWTManager:
         if session is not None:
             claims["sid"] = session.id
             claims["gen"] = session.gen
-            claims["auth_time"] = int(session.auth_time.timestamp())
+            if session.auth_time <= now + CLOCK_SKEW:  # a time in the future would stay recent
+                claims["auth_time"] = int(min(session.auth_time, now).timestamp())
             expires_at = min(expires_at, session.ends_at)
         claims["exp"] = int(expires_at.timestamp())
         if user_data.get("scope"):
@@ -179,10 +180,9 @@ class JWTManager:
 
     def create_session_refresh_token(self, session: Session) -> str:
         """Make the refresh token of the newest generation of *session*: the same each time."""
-        # Derived, so that a repeated answer is equal byte by byte, on a slower machine too.
-        issued_at = session.idle_expires_at - self.refresh_ttl
-        if issued_at > self.now() + CLOCK_SKEW:  # refresh_ttl was shortened since
-            issued_at = self.now()
+        # Derived, so that a repeated answer is equal byte by byte, on a slower machine too. The
+        # session was last seen before that only if refresh_ttl was shortened since.
+        issued_at = min(session.idle_expires_at - self.refresh_ttl, session.last_seen_at)
         claims = {
             "sub": session.user_id,
             "sid": session.id,
@@ -259,6 +259,28 @@ class JWTManager:
             self._verified.add(token, replace(verified, claims=verified.claims.copy()))
         return verified
 
+    def verify_session_refresh_token(self, token: str) -> Claims:
+        """Verify a refresh token as ``verify_token`` does, except that ``iat`` may lie ahead.
+
+        The session decides what its refresh tokens may do. A server whose clock was ahead, and
+        was set right, must not refuse the tokens it made before.
+
+        Raises:
+            ExpiredToken: its time is over.
+            WrongTokenType: genuine, but of another kind.
+            InvalidToken: anything else.
+        """
+        signed = SignedToken.parse(token)
+        key = self._require_unrevoked(signed)
+        claims = self._verify_claims(signed, key, "refresh")
+        now = self.now()
+        made_at = max(now, datetime.fromtimestamp(claims["iat"], UTC))
+        if self.keys.find(key.id, made_at, keep=self.life_of(signed.type)) is None:
+            raise InvalidToken("unknown_key")  # retired for longer than its tokens live
+        if is_over(claims, now.timestamp(), self._leeway):
+            raise ExpiredToken
+        return claims
+
     def verify_genuine(self, token: str) -> Claims:
         """Verify signature, issuer and audience of a token of either kind, and none of its times.
 
@@ -268,9 +290,7 @@ class JWTManager:
             InvalidToken: it is not one of ours, or its key was revoked.
         """
         signed = SignedToken.parse(token)
-        key = self.keys.find_unrevoked(signed.header.get("kid"), self.now())
-        if key is None:
-            raise InvalidToken("unknown_key")
+        key = self._require_unrevoked(signed)
         is_refresh = signed.type == HEADER_TYPES["refresh"]
         return self._verify_claims(signed, key, "refresh" if is_refresh else "access")
 
@@ -281,6 +301,12 @@ class JWTManager:
             raise WrongTokenType
         self._check_audience(claims)
         return cast("Claims", claims)
+
+    def _require_unrevoked(self, signed: SignedToken) -> Key:
+        key = self.keys.find_unrevoked(signed.header.get("kid"), self.now())
+        if key is None:
+            raise InvalidToken("unknown_key")
+        return key
 
     def _require_key(self, key_id: Any, header_type: str | None) -> Key:
         key = self.keys.find(key_id, self.now(), keep=self.life_of(header_type))
