@@ -453,7 +453,9 @@ async def read_secrets(engine: AsyncEngine, secrets: Secrets) -> None:
 async def let_writes_fail(engine: AsyncEngine) -> None:
     @event.listens_for(engine.sync_engine, "connect")
     def forbid(connection: Any, _: object) -> None:
-        connection.execute("PRAGMA query_only = ON").close()
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA query_only = ON")
+        cursor.close()
 
     await engine.dispose()
 

@@ -343,11 +343,13 @@ class TestRefusal:
         assert isinstance(caught.value, ValueError)
         assert password[:8].lower() not in f"{caught.value} {caught.value!r}".lower()
 
-    @given(password=st.text(st.characters(), max_size=200), known=st.text(st.characters()))
-    async def test_no_text_breaks_it(self, password: str, known: str) -> None:
-        policy = PasswordPolicy(forbidden_words=[known[::-1]])
 
-        assert await refusal(password, policy, known) in {None, *get_args(WeakReason)}
+# No method: the plugin of anyio 4.11 and 4.12 cannot call one that hypothesis repeats.
+@given(password=st.text(st.characters(), max_size=200), known=st.text(st.characters()))
+async def test_no_text_breaks_the_policy(password: str, known: str) -> None:
+    policy = PasswordPolicy(forbidden_words=[known[::-1]])
+
+    assert await refusal(password, policy, known) in {None, *get_args(WeakReason)}
 
 
 def decomposed(text: str) -> str:
