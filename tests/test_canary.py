@@ -67,10 +67,16 @@ from jwt_auth_kit import (
     install,
     log_event,
 )
-from jwt_auth_kit.bodies import LoginBody, PasswordBody, RefreshBody, RegisterBody, SignedInBody
+from jwt_auth_kit.bodies import (
+    AuthLoginBody,
+    AuthPasswordBody,
+    AuthRefreshBody,
+    AuthRegisterBody,
+    AuthSignedInBody,
+)
 from jwt_auth_kit.installation import Credential
 from jwt_auth_kit.jws import SignedToken
-from jwt_auth_kit.oauth_form import TokenBody, TokenForm
+from jwt_auth_kit.oauth_form import AuthTokenBody, AuthTokenForm
 from jwt_auth_kit.stores.redis import RedisTokenStore
 from jwt_auth_kit.stores.sqlalchemy import (
     SQLAlchemyTokenStore,
@@ -544,14 +550,14 @@ async def make_one_of_each(secrets: Secrets) -> list[Any]:
         User(email=EMAIL, password_hash=password_hash),
         RedisTokenStore(Redis.from_url(REDIS)),
         Credential(tokens.access_token, BearerTransport()),
-        RegisterBody(email=EMAIL, password=PASSWORD),
-        LoginBody(email=EMAIL, password=PASSWORD),
-        PasswordBody(current_password=PASSWORD, new_password=NEW_PASSWORD),
-        RefreshBody(refresh_token=tokens.refresh_token),
-        SignedInBody.model_validate({**both, **profile, "expires_in": 1}),
-        TokenBody.model_validate({**both, "token_type": "bearer", "expires_in": 1}),
-        TokenForm(grant_type="password", username=EMAIL, password=PASSWORD),
-        TokenForm(grant_type="refresh_token", refresh_token=tokens.refresh_token),
+        AuthRegisterBody(email=EMAIL, password=PASSWORD),
+        AuthLoginBody(email=EMAIL, password=PASSWORD),
+        AuthPasswordBody(current_password=PASSWORD, new_password=NEW_PASSWORD),
+        AuthRefreshBody(refresh_token=tokens.refresh_token),
+        AuthSignedInBody.model_validate({**both, **profile, "expires_in": 1}),
+        AuthTokenBody.model_validate({**both, "token_type": "bearer", "expires_in": 1}),
+        AuthTokenForm(grant_type="password", username=EMAIL, password=PASSWORD),
+        AuthTokenForm(grant_type="refresh_token", refresh_token=tokens.refresh_token),
     ]
 
 
@@ -629,13 +635,13 @@ def list_mistakes(kit: AuthKit, signed_in: SignedIn) -> list[Callable[[], Any]]:
         lambda: LoginThrottle(REDIS).reserve(EMAIL, None),
         lambda: LoginThrottle(REDIS.replace("redis:", "mysql:")),
         lambda: LoginThrottle(REDIS_WITHOUT_HOST),
-        lambda: RegisterBody.model_validate({"password": PASSWORD}),
-        lambda: LoginBody.model_validate({"email": EMAIL, "password": [PASSWORD]}),
-        lambda: PasswordBody.model_validate({"new_password": PASSWORD}),
-        lambda: RefreshBody.model_validate({"refresh_token": [tokens.refresh_token]}),
-        lambda: SignedInBody.model_validate({"access_token": tokens.access_token}),
-        lambda: TokenBody.model_validate({"access_token": tokens.access_token}),
-        lambda: TokenForm.model_validate({"password": PASSWORD}),
+        lambda: AuthRegisterBody.model_validate({"password": PASSWORD}),
+        lambda: AuthLoginBody.model_validate({"email": EMAIL, "password": [PASSWORD]}),
+        lambda: AuthPasswordBody.model_validate({"new_password": PASSWORD}),
+        lambda: AuthRefreshBody.model_validate({"refresh_token": [tokens.refresh_token]}),
+        lambda: AuthSignedInBody.model_validate({"access_token": tokens.access_token}),
+        lambda: AuthTokenBody.model_validate({"access_token": tokens.access_token}),
+        lambda: AuthTokenForm.model_validate({"password": PASSWORD}),
     ]
 
 

@@ -7,10 +7,17 @@ from urllib.parse import urljoin
 import pytest
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.testclient import TestClient
-from pydantic import BaseModel
+from pydantic import BaseModel, create_model
 
 from apps import EMAIL, PASSWORD, make_app, make_kit
-from jwt_auth_kit import CurrentUser, UserDep, auth_router, get_optional_user, install
+from jwt_auth_kit import (
+    CurrentUser,
+    UserDep,
+    auth_router,
+    create_jwks_router,
+    get_optional_user,
+    install,
+)
 
 ROUTES = {
     "register": {"201", "409", "413", "415", "422", "429", "503"},
@@ -238,3 +245,24 @@ def test_logout_is_documented_with_and_without_an_access_token() -> None:
     operation = make_app().openapi()["paths"]["/auth/logout"]["post"]
 
     assert operation["security"] == [{}, {"OAuth2PasswordBearer": []}]
+
+
+OLD_NAMES = [
+    *("Profile", "SessionBody", "SessionInfo", "SignedInBody", "TokenBody", "OAuthError"),
+    *("LoginBody", "RegisterBody", "PasswordBody", "RefreshBody", "TokenForm", "JWKSet"),
+]
+
+
+@pytest.mark.parametrize("name", OLD_NAMES)
+def test_a_model_of_the_host_does_not_share_its_name_with_one_of_ours(name: str) -> None:
+    mine = create_model(name, mine=(str, ...))
+    app = make_app()
+    app.include_router(create_jwks_router())
+    app.post("/own", response_model=mine)(lambda body: body)
+
+    schemas = app.openapi()["components"]["schemas"]
+
+    assert schemas[name]["properties"].keys() == {"mine"}
+    assert [each for each in schemas if "__" in each] == []
+    ours = {each for each in schemas if each != name and not each.endswith("ValidationError")}
+    assert all(each.startswith("Auth") for each in ours)

@@ -48,7 +48,7 @@ class SecretBody(BaseModel):
     model_config = ConfigDict(hide_input_in_errors=True)
 
 
-class RegisterBody(SecretBody):
+class AuthRegisterBody(SecretBody):
     """A new account. Anything else in the body, a role for example, is ignored."""
 
     email: Email
@@ -58,27 +58,27 @@ class RegisterBody(SecretBody):
     )
 
 
-class LoginBody(SecretBody):
+class AuthLoginBody(SecretBody):
     """Who signs in."""
 
     email: Annotated[str, Field(max_length=MAX_EMAIL_LENGTH)]
     password: Password
 
 
-class PasswordBody(SecretBody):
+class AuthPasswordBody(SecretBody):
     """A change of password."""
 
     current_password: Password
     new_password: Password
 
 
-class RefreshBody(SecretBody):
+class AuthRefreshBody(SecretBody):
     """The refresh token, where the client keeps it."""
 
     refresh_token: str | None = Field(default=None, repr=False)
 
 
-class Profile(BaseModel):
+class AuthProfile(BaseModel):
     """The account of the caller, as it is now."""
 
     user_id: str
@@ -87,7 +87,7 @@ class Profile(BaseModel):
     role: str
 
 
-class SignedInBody(Profile, SecretBody):
+class AuthSignedInBody(AuthProfile, SecretBody):
     """The user and the tokens of a session; where cookies carry the tokens, they are left out."""
 
     expires_in: Annotated[int, Field(description="Life of the access token in seconds.")]
@@ -99,17 +99,17 @@ class SignedInBody(Profile, SecretBody):
 TOKEN_FIELDS = ("access_token", "refresh_token", "token_type")
 
 
-class SessionBody(BaseModel):
+class AuthSessionBody(BaseModel):
     """Who is signed in, if anybody."""
 
-    user: Profile | None
+    user: AuthProfile | None
     expires_in: Annotated[
         int | None,
         Field(description="Seconds the access token still lives. 0: refresh first. null: sign in."),
     ]
 
 
-class SessionInfo(BaseModel):
+class AuthSessionInfo(BaseModel):
     """A device that is signed in."""
 
     id: str

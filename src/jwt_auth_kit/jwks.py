@@ -17,7 +17,7 @@ MEDIA_TYPE = "application/jwk-set+json"  # RFC 7517 section 8.5.2
 MAX_AGE = timedelta(minutes=10)
 
 
-class JWKSet(BaseModel):
+class AuthKeySet(BaseModel):
     """A JWK Set (RFC 7517 section 5) of public keys."""
 
     keys: list[dict[str, Any]]
@@ -38,7 +38,7 @@ def create_jwks_router(*, path: str = JWKS_PATH) -> APIRouter:
     router = APIRouter(tags=["keys"])
     router.get(
         path,
-        response_model=JWKSet,
+        response_model=AuthKeySet,
         response_class=_JWKSetResponse,
         responses={304: {"description": "Not changed"}, 404: {"description": "No public keys"}},
     )(show_public_keys)

@@ -16,7 +16,7 @@ FORM = "application/x-www-form-urlencoded"
 SECRET: dict[str, JsonValue] = {"format": "password"}
 
 
-class TokenForm(SecretBody):
+class AuthTokenForm(SecretBody):
     """The form of RFC 6749 sections 4.3.2 and 6."""
 
     grant_type: Literal["password", "refresh_token"]
@@ -28,7 +28,7 @@ class TokenForm(SecretBody):
     client_secret: str | None = Field(default=None, repr=False, json_schema_extra=SECRET)
 
 
-class TokenBody(SecretBody):
+class AuthTokenBody(SecretBody):
     """Answer of the token endpoint (RFC 6749 section 5.1)."""
 
     access_token: str = Field(repr=False)
@@ -40,7 +40,7 @@ class TokenBody(SecretBody):
     )
 
 
-class OAuthError(BaseModel):
+class AuthTokenError(BaseModel):
     """Refusal of the token endpoint (RFC 6749 section 5.2)."""
 
     error: Literal["invalid_request", "invalid_grant", "unsupported_grant_type"]
@@ -49,7 +49,7 @@ class OAuthError(BaseModel):
 
 FORM_SCHEMA: Mapping[str, Any] = {
     "required": True,
-    "content": {FORM: {"schema": TokenForm.model_json_schema()}},
+    "content": {FORM: {"schema": AuthTokenForm.model_json_schema()}},
 }
 """The request body as OpenAPI documents it."""
 
@@ -71,7 +71,7 @@ async def read_form(request: Request) -> dict[str, str] | None:
 def grant(signed_in: SignedIn, wanted_scope: str) -> Response:
     """Answer with tokens; scopes are those of the user, whatever the client wanted."""
     tokens = signed_in.tokens
-    body = TokenBody(
+    body = AuthTokenBody(
         access_token=tokens.access_token,
         refresh_token=tokens.refresh_token,
         token_type=tokens.token_type,

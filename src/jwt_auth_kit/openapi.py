@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.routing import NoMatchFound, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .bodies import TOKEN_FIELDS, SignedInBody
+from .bodies import TOKEN_FIELDS, AuthSignedInBody
 from .cross_site import SAFE_METHODS
 from .errors import (
     AuthError,
@@ -98,8 +98,8 @@ class _Completion:
             if name != SCHEME_NAME
         }
         schemas = {**_error_schemas(), **components.get("schemas", {})}
-        if SignedInBody.__name__ in schemas:
-            schemas[SignedInBody.__name__] = self._signed_in(schemas[SignedInBody.__name__])
+        if AuthSignedInBody.__name__ in schemas:
+            schemas[AuthSignedInBody.__name__] = self._signed_in(schemas[AuthSignedInBody.__name__])
         paths = {
             path: {method: self._documented(method, item[method]) for method in item}
             for path, item in schema["paths"].items()

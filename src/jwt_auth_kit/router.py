@@ -19,14 +19,14 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
 from .bodies import (
-    LoginBody,
-    PasswordBody,
-    Profile,
-    RefreshBody,
-    RegisterBody,
-    SessionBody,
-    SessionInfo,
-    SignedInBody,
+    AuthLoginBody,
+    AuthPasswordBody,
+    AuthProfile,
+    AuthRefreshBody,
+    AuthRegisterBody,
+    AuthSessionBody,
+    AuthSessionInfo,
+    AuthSignedInBody,
 )
 from .checks import check_app
 from .cross_site import check_body_type
@@ -60,8 +60,8 @@ from .installation import Credential, ensure_installed, get_installation
 from .oauth_form import (
     FORM,
     FORM_SCHEMA,
-    OAuthError,
-    TokenBody,
+    AuthTokenBody,
+    AuthTokenError,
     grant,
     is_form,
     read_form,
@@ -177,9 +177,9 @@ def create_auth_router(
         "/token",
         name=TOKEN_ROUTE,
         summary="Token",
-        response_model=TokenBody,
+        response_model=AuthTokenBody,
         responses={
-            400: {"model": OAuthError, "description": "Refused"},
+            400: {"model": AuthTokenError, "description": "Refused"},
             **error_responses(
                 CrossSiteRequest, BodyTooLarge, TooManyAttempts, Busy, StoreUnavailable
             ),
@@ -236,7 +236,9 @@ async def require_own_page(request: Request) -> None:
 
 
 @public
-async def register(body: RegisterBody, request: Request, response: Response) -> SignedInBody:
+async def register(
+    body: AuthRegisterBody, request: Request, response: Response
+) -> AuthSignedInBody:
     """Make an account and sign it in."""
     installation = get_installation(request)
     client = installation.read_client(request)
@@ -249,7 +251,7 @@ async def register(body: RegisterBody, request: Request, response: Response) -> 
 
 
 @public
-async def login(body: LoginBody, request: Request, response: Response) -> SignedInBody:
+async def login(body: AuthLoginBody, request: Request, response: Response) -> AuthSignedInBody:
     """Sign in with e-mail and password."""
     installation = get_installation(request)
     client = installation.read_client(request)
@@ -297,8 +299,8 @@ async def token(request: Request) -> Response:
 
 @public
 async def refresh(
-    request: Request, response: Response, body: RefreshBody | None = None
-) -> SignedInBody:
+    request: Request, response: Response, body: AuthRefreshBody | None = None
+) -> AuthSignedInBody:
     """Get a new access token, and the refresh token to use next time.
 
     Two requests with one refresh token, at the same moment or after a lost answer, get the
@@ -321,7 +323,7 @@ async def logout(
     request: Request,
     response: Response,
     access: Annotated[Credential | None, Security(get_credential, scopes=[OPTIONAL])],
-    body: RefreshBody | None = None,
+    body: AuthRefreshBody | None = None,
 ) -> None:
     """End the session of the access token, of the refresh token, or of both.
 
@@ -344,7 +346,7 @@ async def logout(
         credential.transport.clear(response)
 
 
-async def me(user: UserDep, request: Request, response: Response) -> Profile:
+async def me(user: UserDep, request: Request, response: Response) -> AuthProfile:
     """Show the caller's account."""
     response.headers.update(NO_STORE)
     return _profile(await get_installation(request).kit.get_user(user.id))
@@ -357,7 +359,7 @@ async def show_session(
     access: Annotated[
         Credential | None, Security(get_credential_if_any, scopes=[OPTIONAL, LENIENT])
     ],
-) -> SessionBody:
+) -> AuthSessionBody:
     """Tell who is signed in; nobody is no error, so a page can ask this first.
 
     It changes nothing, except that a spent refresh token ends its session. Where the access token
@@ -374,16 +376,16 @@ async def show_session(
         except InvalidToken:
             pass
         else:
-            return SessionBody(user=_profile(account), expires_in=user.seconds_left(kit.now()))
+            return AuthSessionBody(user=_profile(account), expires_in=user.seconds_left(kit.now()))
     refresh_token = _find_refresh_cookie(request)
     if refresh_token is not None and await kit.is_refreshable(refresh_token, client=client):
-        return SessionBody(user=None, expires_in=0)
-    return SessionBody(user=None, expires_in=None)
+        return AuthSessionBody(user=None, expires_in=0)
+    return AuthSessionBody(user=None, expires_in=None)
 
 
 async def change_password(
-    body: PasswordBody, user: UserDep, request: Request, response: Response
-) -> SignedInBody:
+    body: AuthPasswordBody, user: UserDep, request: Request, response: Response
+) -> AuthSignedInBody:
     """Change the caller's password; every other session ends, this one goes on as a new one."""
     installation = get_installation(request)
     with _policy_of("new_password"):
@@ -399,7 +401,7 @@ async def change_password(
 
 async def list_sessions(
     user: UserDep, request: Request, response: Response, after: AfterQuery = None
-) -> Annotated[list[SessionInfo], Field(max_length=MAX_LISTED)]:
+) -> Annotated[list[AuthSessionInfo], Field(max_length=MAX_LISTED)]:
     """List the caller's live sessions, newest first: one for each device signed in.
 
     An answer holds at most 100. To get those behind it, repeat the request with the id of its
@@ -408,7 +410,7 @@ async def list_sessions(
     response.headers.update(NO_STORE)
     sessions = await get_installation(request).kit.list_sessions(user.id, after=after)
     return [
-        SessionInfo(
+        AuthSessionInfo(
             id=session.id,
             ip=session.ip,
             user_agent=session.user_agent,
@@ -483,15 +485,15 @@ def _answer(
     response: Response,
     signed_in: SignedIn,
     transport: Transport | None = None,
-) -> SignedInBody:
+) -> AuthSignedInBody:
     """Give the tokens by *transport*, the way the client's own token came."""
     transport = transport or _answering(request)[0]
     response.headers.update(NO_STORE)
     transport.write(response, signed_in)
     profile, tokens = _profile(signed_in.user).model_dump(), signed_in.tokens
     if transport.cookie_name is not None:
-        return SignedInBody(**profile, expires_in=tokens.expires_in)
-    return SignedInBody(
+        return AuthSignedInBody(**profile, expires_in=tokens.expires_in)
+    return AuthSignedInBody(
         **profile,
         expires_in=tokens.expires_in,
         access_token=tokens.access_token,
@@ -524,7 +526,7 @@ async def _leave(request: Request, response: Response) -> None:
     transport.clear(response)
 
 
-def _read_refresh_token(request: Request, body: RefreshBody | None) -> Credential | None:
+def _read_refresh_token(request: Request, body: AuthRefreshBody | None) -> Credential | None:
     sent = None if body is None else body.refresh_token
     for transport in _answering(request):
         refresh_token = transport.read_refresh_token(request, sent)
@@ -547,8 +549,8 @@ def _in_hours(moment: datetime) -> datetime:
     return moment.replace(minute=0, second=0, microsecond=0)
 
 
-def _profile(account: User) -> Profile:
-    return Profile(
+def _profile(account: User) -> AuthProfile:
+    return AuthProfile(
         user_id=str(account.id),
         email=account.email,
         display_name=account.display_name,

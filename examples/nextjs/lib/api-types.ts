@@ -235,28 +235,11 @@ export interface components {
       /** Message */
       message: string;
     };
-    /** HTTPValidationError */
-    HTTPValidationError: {
-      /** Detail */
-      detail?: components["schemas"]["ValidationError"][];
-    };
     /**
-     * Health
-     * @description A sign of life.
-     */
-    Health: {
-      /**
-       * Status
-       * @default ok
-       * @constant
-       */
-      status?: "ok";
-    };
-    /**
-     * LoginBody
+     * AuthLoginBody
      * @description Who signs in.
      */
-    LoginBody: {
+    AuthLoginBody: {
       /** Email */
       email: string;
       /**
@@ -266,42 +249,10 @@ export interface components {
       password: string;
     };
     /**
-     * NoTextBody
-     * @description Body of FastAPI's answer to bytes that are no text.
-     */
-    NoTextBody: {
-      /** Detail */
-      detail: string;
-    };
-    /**
-     * NotFoundBody
-     * @description Body of every NotFound.
-     */
-    NotFoundBody: {
-      /**
-       * Detail
-       * @constant
-       */
-      detail: "Not found";
-    };
-    /**
-     * OAuthError
-     * @description Refusal of the token endpoint (RFC 6749 section 5.2).
-     */
-    OAuthError: {
-      /**
-       * Error
-       * @enum {string}
-       */
-      error: "invalid_request" | "invalid_grant" | "unsupported_grant_type";
-      /** Error Description */
-      error_description: string;
-    };
-    /**
-     * PasswordBody
+     * AuthPasswordBody
      * @description A change of password.
      */
-    PasswordBody: {
+    AuthPasswordBody: {
       /**
        * Current Password
        * Format: password
@@ -314,10 +265,10 @@ export interface components {
       new_password: string;
     };
     /**
-     * Profile
+     * AuthProfile
      * @description The account of the caller, as it is now.
      */
-    Profile: {
+    AuthProfile: {
       /** User Id */
       user_id: string;
       /** Email */
@@ -328,43 +279,18 @@ export interface components {
       role: string;
     };
     /**
-     * ProjectBody
-     * @description What the owner may choose.
-     */
-    ProjectBody: {
-      /** Name */
-      name: string;
-      /**
-       * Description
-       * @default
-       */
-      description?: string;
-    };
-    /**
-     * ProjectView
-     * @description What the owner sees.
-     */
-    ProjectView: {
-      /** Id */
-      id: number;
-      /** Name */
-      name: string;
-      /** Description */
-      description: string;
-    };
-    /**
-     * RefreshBody
+     * AuthRefreshBody
      * @description The refresh token, where the client keeps it.
      */
-    RefreshBody: {
+    AuthRefreshBody: {
       /** Refresh Token */
       refresh_token?: string | null;
     };
     /**
-     * RegisterBody
+     * AuthRegisterBody
      * @description A new account. Anything else in the body, a role for example, is ignored.
      */
-    RegisterBody: {
+    AuthRegisterBody: {
       /**
        * Email
        * Format: email
@@ -382,22 +308,11 @@ export interface components {
       display_name?: string | null;
     };
     /**
-     * RoleBody
-     * @description The new role.
-     */
-    RoleBody: {
-      /**
-       * Role
-       * @enum {string}
-       */
-      role: "user" | "admin";
-    };
-    /**
-     * SessionBody
+     * AuthSessionBody
      * @description Who is signed in, if anybody.
      */
-    SessionBody: {
-      user: components["schemas"]["Profile"] | null;
+    AuthSessionBody: {
+      user: components["schemas"]["AuthProfile"] | null;
       /**
        * Expires In
        * @description Seconds the access token still lives. 0: refresh first. null: sign in.
@@ -405,10 +320,10 @@ export interface components {
       expires_in: number | null;
     };
     /**
-     * SessionInfo
+     * AuthSessionInfo
      * @description A device that is signed in.
      */
-    SessionInfo: {
+    AuthSessionInfo: {
       /** Id */
       id: string;
       /** Ip */
@@ -439,10 +354,10 @@ export interface components {
       current: boolean;
     };
     /**
-     * SignedInBody
+     * AuthSignedInBody
      * @description The user and the tokens of a session; where cookies carry the tokens, they are left out.
      */
-    SignedInBody: {
+    AuthSignedInBody: {
       /** User Id */
       user_id: string;
       /** Email */
@@ -474,6 +389,114 @@ export interface components {
       token_type?: "bearer";
     };
     /**
+     * AuthTokenBody
+     * @description Answer of the token endpoint (RFC 6749 section 5.1).
+     */
+    AuthTokenBody: {
+      /** Access Token */
+      access_token: string;
+      /** Refresh Token */
+      refresh_token: string;
+      /**
+       * Token Type
+       * @constant
+       */
+      token_type: "bearer";
+      /** Expires In */
+      expires_in: number;
+      /**
+       * Scope
+       * @description What was granted; left out where nobody asked and none is.
+       * @default
+       */
+      scope?: string;
+    };
+    /**
+     * AuthTokenError
+     * @description Refusal of the token endpoint (RFC 6749 section 5.2).
+     */
+    AuthTokenError: {
+      /**
+       * Error
+       * @enum {string}
+       */
+      error: "invalid_request" | "invalid_grant" | "unsupported_grant_type";
+      /** Error Description */
+      error_description: string;
+    };
+    /** HTTPValidationError */
+    HTTPValidationError: {
+      /** Detail */
+      detail?: components["schemas"]["ValidationError"][];
+    };
+    /**
+     * Health
+     * @description A sign of life.
+     */
+    Health: {
+      /**
+       * Status
+       * @default ok
+       * @constant
+       */
+      status?: "ok";
+    };
+    /**
+     * NoTextBody
+     * @description Body of FastAPI's answer to bytes that are no text.
+     */
+    NoTextBody: {
+      /** Detail */
+      detail: string;
+    };
+    /**
+     * NotFoundBody
+     * @description Body of every NotFound.
+     */
+    NotFoundBody: {
+      /**
+       * Detail
+       * @constant
+       */
+      detail: "Not found";
+    };
+    /**
+     * ProjectBody
+     * @description What the owner may choose.
+     */
+    ProjectBody: {
+      /** Name */
+      name: string;
+      /**
+       * Description
+       * @default
+       */
+      description?: string;
+    };
+    /**
+     * ProjectView
+     * @description What the owner sees.
+     */
+    ProjectView: {
+      /** Id */
+      id: number;
+      /** Name */
+      name: string;
+      /** Description */
+      description: string;
+    };
+    /**
+     * RoleBody
+     * @description The new role.
+     */
+    RoleBody: {
+      /**
+       * Role
+       * @enum {string}
+       */
+      role: "user" | "admin";
+    };
+    /**
      * TaskBody
      * @description What the owner may choose.
      */
@@ -492,29 +515,6 @@ export interface components {
       title: string;
       /** Completed */
       completed: boolean;
-    };
-    /**
-     * TokenBody
-     * @description Answer of the token endpoint (RFC 6749 section 5.1).
-     */
-    TokenBody: {
-      /** Access Token */
-      access_token: string;
-      /** Refresh Token */
-      refresh_token: string;
-      /**
-       * Token Type
-       * @constant
-       */
-      token_type: "bearer";
-      /** Expires In */
-      expires_in: number;
-      /**
-       * Scope
-       * @description What was granted; left out where nobody asked and none is.
-       * @default
-       */
-      scope?: string;
     };
     /** ValidationError */
     ValidationError: {
@@ -550,14 +550,14 @@ export interface operations {
   register_auth_register_post: {
     requestBody: {
       content: {
-        "application/json": components["schemas"]["RegisterBody"];
+        "application/json": components["schemas"]["AuthRegisterBody"];
       };
     };
     responses: {
       /** @description Successful Response */
       201: {
         content: {
-          "application/json": components["schemas"]["SignedInBody"];
+          "application/json": components["schemas"]["AuthSignedInBody"];
         };
       };
       /** @description This e-mail address is already registered */
@@ -617,14 +617,14 @@ export interface operations {
   login_auth_login_post: {
     requestBody: {
       content: {
-        "application/json": components["schemas"]["LoginBody"];
+        "application/json": components["schemas"]["AuthLoginBody"];
       };
     };
     responses: {
       /** @description Successful Response */
       200: {
         content: {
-          "application/json": components["schemas"]["SignedInBody"];
+          "application/json": components["schemas"]["AuthSignedInBody"];
         };
       };
       /** @description Incorrect e-mail or password */
@@ -718,13 +718,13 @@ export interface operations {
       /** @description Successful Response */
       200: {
         content: {
-          "application/json": components["schemas"]["TokenBody"];
+          "application/json": components["schemas"]["AuthTokenBody"];
         };
       };
       /** @description Refused */
       400: {
         content: {
-          "application/json": components["schemas"]["OAuthError"];
+          "application/json": components["schemas"]["AuthTokenError"];
         };
       };
       /** @description Requests from other web sites are not accepted */
@@ -773,14 +773,14 @@ export interface operations {
   refresh_auth_refresh_post: {
     requestBody?: {
       content: {
-        "application/json": components["schemas"]["RefreshBody"] | null;
+        "application/json": components["schemas"]["AuthRefreshBody"] | null;
       };
     };
     responses: {
       /** @description Successful Response */
       200: {
         content: {
-          "application/json": components["schemas"]["SignedInBody"];
+          "application/json": components["schemas"]["AuthSignedInBody"];
         };
       };
       /** @description Not authenticated */
@@ -834,7 +834,7 @@ export interface operations {
   logout_auth_logout_post: {
     requestBody?: {
       content: {
-        "application/json": components["schemas"]["RefreshBody"] | null;
+        "application/json": components["schemas"]["AuthRefreshBody"] | null;
       };
     };
     responses: {
@@ -893,7 +893,7 @@ export interface operations {
       /** @description Successful Response */
       200: {
         content: {
-          "application/json": components["schemas"]["Profile"];
+          "application/json": components["schemas"]["AuthProfile"];
         };
       };
       /** @description Not authenticated */
@@ -929,7 +929,7 @@ export interface operations {
       /** @description Successful Response */
       200: {
         content: {
-          "application/json": components["schemas"]["SessionBody"];
+          "application/json": components["schemas"]["AuthSessionBody"];
         };
       };
       /** @description The session store is unavailable, try again */
@@ -950,14 +950,14 @@ export interface operations {
   change_password_auth_password_post: {
     requestBody: {
       content: {
-        "application/json": components["schemas"]["PasswordBody"];
+        "application/json": components["schemas"]["AuthPasswordBody"];
       };
     };
     responses: {
       /** @description Successful Response */
       200: {
         content: {
-          "application/json": components["schemas"]["SignedInBody"];
+          "application/json": components["schemas"]["AuthSignedInBody"];
         };
       };
       /** @description Not authenticated */
@@ -1059,7 +1059,7 @@ export interface operations {
       /** @description Successful Response */
       200: {
         content: {
-          "application/json": components["schemas"]["SessionInfo"][];
+          "application/json": components["schemas"]["AuthSessionInfo"][];
         };
       };
       /** @description Not authenticated */

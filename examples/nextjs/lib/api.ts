@@ -16,12 +16,12 @@ type Ids = Record<string, string | number>;
 type Options = ApiOptions & { ids?: Ids };
 
 type Schemas = components["schemas"];
-export type LoginBody = Schemas["LoginBody"];
-export type RegisterBody = Schemas["RegisterBody"];
-export type PasswordBody = Schemas["PasswordBody"];
+export type LoginBody = Schemas["AuthLoginBody"];
+export type RegisterBody = Schemas["AuthRegisterBody"];
+export type PasswordBody = Schemas["AuthPasswordBody"];
 export type ProjectBody = Schemas["ProjectBody"];
 export type Project = Schemas["ProjectView"];
-export type DeviceSession = Schemas["SessionInfo"];
+export type DeviceSession = Schemas["AuthSessionInfo"];
 export type Account = Schemas["Account"];
 
 export function get<P extends PathOf<"get">>(path: P, { ids, ...options }: Options = {}) {

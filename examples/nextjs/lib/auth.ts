@@ -10,9 +10,9 @@
 
 import type { components } from "./api-types";
 
-export type User = components["schemas"]["Profile"];
-export type SignedIn = components["schemas"]["SignedInBody"];
-type SessionBody = components["schemas"]["SessionBody"];
+export type User = components["schemas"]["AuthProfile"];
+export type SignedIn = components["schemas"]["AuthSignedInBody"];
+type SessionBody = components["schemas"]["AuthSessionBody"];
 
 /** Why there is no user any more: somebody chose to leave, or the server does not know them. */
 export type Ending = "logged-out" | "expired";
