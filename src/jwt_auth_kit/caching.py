@@ -1,9 +1,10 @@
-"""Keeps shared caches from storing an answer that a cookie was needed for."""
+"""What an answer gets on its way out where cookies came in: headers for caches, more cookies."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.datastructures import MutableHeaders
+from starlette.responses import Response
 from starlette.types import Message, Scope, Send
 
 from .transports import Transport
@@ -13,9 +14,12 @@ _KEY = "jwt_auth_kit.cookie"
 
 @dataclass(slots=True)
 class _CookieUse:
-    """Whether a token was read from a cookie; one object, because routing may copy the scope."""
+    """What became of the cookies of a request; one object, because routing may copy the scope."""
 
     is_seen: bool = False
+    """Whether a token was looked for in them, and one was there."""
+    more: dict[bytes, None] = field(default_factory=dict)
+    """Cookies to send that the route itself cannot, because its answer is an error."""
 
 
 def keep_private(scope: Scope, send: Send, transports: Sequence[Transport]) -> Send:
@@ -31,7 +35,8 @@ def keep_private(scope: Scope, send: Send, transports: Sequence[Transport]) -> S
 
     async def send_private(message: Message) -> None:
         if use.is_seen and message["type"] == "http.response.start":
-            message = {**message, "headers": _private(message.get("headers", ()))}
+            more = [(b"set-cookie", cookie) for cookie in use.more]
+            message = {**message, "headers": [*more, *_private(message.get("headers", ()))]}
         await send(message)
 
     return send_private
@@ -42,6 +47,15 @@ def note_cookie(scope: Scope) -> None:
     use: _CookieUse | None = scope.get(_KEY)
     if use is not None:
         use.is_seen = True
+
+
+def send_cookies(scope: Scope, response: Response) -> None:
+    """Send the cookies of *response* with whatever answers this request, an error for example."""
+    use: _CookieUse | None = scope.get(_KEY)
+    if use is not None:
+        use.is_seen = True
+        cookies = (value for name, value in response.raw_headers if name == b"set-cookie")
+        use.more.update(dict.fromkeys(cookies))
 
 
 def _private(raw: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -123,22 +123,15 @@ class _GetCurrentUser(_Bearer):
         return user
 
 
-class _GetCredential(_Bearer):
-    """The access token as it was sent, unchecked; None where none was.
-
-    Args:
-        is_lenient: take one that cannot be read for none.
-    """
-
-    def __init__(self, *, is_lenient: bool = False) -> None:
-        self._is_lenient = is_lenient
+class _GetCredentialIfAny(_Bearer):
+    """The access token as it was sent, unchecked; None where none was, or none that can be read."""
 
     async def __call__(self, connection: HTTPConnection) -> Credential | None:
         try:
             return get_installation(connection).read_access_token(connection)
+        except InvalidToken:
+            return None
         except AuthError as error:
-            if self._is_lenient and isinstance(error, InvalidToken):
-                return None
             await refuse(connection, error)
 
 
@@ -175,8 +168,7 @@ get_current_user = check_override_by(_check_override)(_GetCurrentUser())
 require_user = get_current_user
 """The same object as ``get_current_user``, named for routes that only need the check."""
 
-get_credential = _GetCredential()
-get_credential_if_any = _GetCredential(is_lenient=True)
+get_credential_if_any = _GetCredentialIfAny()
 
 UserDep = Annotated[CurrentUser, Depends(get_current_user)]
 """Parameter type: ``async def route(user: UserDep)``."""

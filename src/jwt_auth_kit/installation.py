@@ -6,19 +6,20 @@ from typing import TypeVar
 
 from fastapi import FastAPI
 from starlette.requests import HTTPConnection
+from starlette.responses import Response
 from starlette.routing import Mount, Router
 
-from .caching import note_cookie
+from .caching import note_cookie, send_cookies
 from .clients import read_client
 from .current_user import Authenticator
 from .entrance import watch_entrance
-from .errors import ConfigurationError
+from .errors import ConfigurationError, InvalidToken
 from .events import Client
 from .kit import AuthKit
 from .openapi import complete_openapi
 from .peers import remember_peers
 from .settings import AuthSettings
-from .transports import BearerTransport, Transport
+from .transports import BearerTransport, CookieTransport, Transport
 from .verifier import TokenVerifier
 
 _STATE = "jwt_auth_kit"
@@ -58,7 +59,11 @@ class Installation:
     def read_access_token(self, connection: HTTPConnection) -> Credential | None:
         """Return the access token of a request, whichever transport carries it."""
         for transport in self.transports:
-            token = transport.read_access_token(connection)
+            try:
+                token = transport.read_access_token(connection)
+            except InvalidToken:
+                note_refusal(connection, transport)
+                raise
             if token is not None:
                 if transport.cookie_name is not None:
                     note_cookie(connection.scope)
@@ -68,6 +73,16 @@ class Installation:
     def read_client(self, connection: HTTPConnection) -> Client:
         """Tell where a request came from, past the proxies that are trusted."""
         return read_client(connection, self.authenticator.settings.trusted_proxies)
+
+
+def note_refusal(connection: HTTPConnection, transport: Transport) -> None:
+    """Let the answer to a cookie that was refused be private, and delete what stood beside it."""
+    if transport.cookie_name is not None:
+        note_cookie(connection.scope)
+    if isinstance(transport, CookieTransport):
+        strays = Response()
+        transport.clear_strays(connection, strays)
+        send_cookies(connection.scope, strays)
 
 
 def install(

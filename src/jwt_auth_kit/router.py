@@ -4,7 +4,7 @@
 # things local to a factory, and a body would silently become a query parameter.
 
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import datetime
 from enum import Enum
@@ -28,9 +28,10 @@ from .bodies import (
     AuthSessionInfo,
     AuthSignedInBody,
 )
+from .caching import send_cookies
 from .checks import check_app
 from .cross_site import check_body_type
-from .dependencies import UserDep, get_credential, get_credential_if_any, refuse
+from .dependencies import UserDep, get_credential_if_any, refuse
 from .errors import (
     AuthError,
     BodyTooLarge,
@@ -56,7 +57,7 @@ from .errors import (
     error_responses,
 )
 from .events import Client
-from .installation import Credential, ensure_installed, get_installation
+from .installation import Credential, ensure_installed, get_installation, note_refusal
 from .oauth_form import (
     FORM,
     FORM_SCHEMA,
@@ -72,7 +73,7 @@ from .password_policy import WeakPassword
 from .protection import public
 from .session_manager import SignedIn
 from .stores.base import MAX_LISTED, User, read_role
-from .transports import NO_STORE, Transport
+from .transports import NO_STORE, CookieTransport, Transport
 
 logger = logging.getLogger("jwt_auth_kit")
 
@@ -322,7 +323,7 @@ async def refresh(
 async def logout(
     request: Request,
     response: Response,
-    access: Annotated[Credential | None, Security(get_credential, scopes=[OPTIONAL])],
+    _: Annotated[Credential | None, Security(get_credential_if_any, scopes=[OPTIONAL])],
     body: AuthRefreshBody | None = None,
 ) -> None:
     """End the session of the access token, of the refresh token, or of both.
@@ -332,18 +333,21 @@ async def logout(
     installation = get_installation(request)
     client = installation.read_client(request)
     try:
-        refresh_token = _read_refresh_token(request, body)
-        sent = [credential for credential in (refresh_token, access) if credential is not None]
+        sent = _find_tokens(request, body)
         if not sent:
             await _leave(request, response)
     except AuthError as error:
         await refuse(request, error)
-    if refresh_token is not None:
-        await installation.kit.logout(refresh_token.token, "refresh", client=client)
-    if access is not None:
-        await installation.kit.logout(access.token, "access", client=client)
-    for credential in sent:
-        credential.transport.clear(response)
+    for transport in {id(each.transport): each.transport for each in sent}.values():
+        transport.clear(response)
+    try:
+        for credential in sent:
+            await installation.kit.logout(credential.token, client=client)
+    except ServiceUnavailable:
+        # Somebody else may use this browser next, and cannot be stopped later. The session goes
+        # on, and the answer says so, but nobody holds its tokens.
+        send_cookies(request.scope, response)
+        raise
 
 
 async def me(user: UserDep, request: Request, response: Response) -> AuthProfile:
@@ -429,21 +433,21 @@ async def end_other_sessions(user: UserDep, request: Request) -> None:
     await installation.kit.end_other_sessions(user, client=installation.read_client(request))
 
 
-async def end_session(session_id: str, user: UserDep, request: Request) -> None:
+async def end_session(session_id: str, user: UserDep, request: Request, response: Response) -> None:
     """End one of the caller's sessions, on a lost phone for example."""
     installation = get_installation(request)
     client = installation.read_client(request)
     if not await installation.kit.end_session(user.id, session_id, client=client):
         raise SessionNotFound
+    if session_id == user.session_id:
+        _sign_out(request, response)
 
 
 async def logout_all(user: UserDep, request: Request, response: Response) -> None:
     """End all of the caller's sessions, this one included."""
     installation = get_installation(request)
     await installation.kit.logout_all(user.id, client=installation.read_client(request))
-    sent = installation.read_access_token(request)
-    if sent is not None:
-        sent.transport.clear(response)
+    _sign_out(request, response)
 
 
 def _start_with(
@@ -489,6 +493,8 @@ def _answer(
     """Give the tokens by *transport*, the way the client's own token came."""
     transport = transport or _answering(request)[0]
     response.headers.update(NO_STORE)
+    if isinstance(transport, CookieTransport):
+        transport.clear_strays(request, response)
     transport.write(response, signed_in)
     profile, tokens = _profile(signed_in.user).model_dump(), signed_in.tokens
     if transport.cookie_name is not None:
@@ -506,13 +512,21 @@ async def _end_replaced_session(request: Request, client: Client) -> None:
     """End the session that a browser was in before, even if it was somebody else's (ASVS 7.2.4)."""
     if _answering(request)[0].cookie_name is None:
         return
-    replaced = _find_refresh_cookie(request)
-    if replaced is None:
-        return
     try:
-        await get_installation(request).kit.logout(replaced, "refresh", client=client)
+        for transport in _answering(request):
+            for replaced in _refresh_tokens(request, transport, None):
+                await get_installation(request).kit.logout(replaced, client=client)
+    except InvalidToken:  # a transport of the application's own cannot read it
+        return
     except ServiceUnavailable:
         logger.warning("A replaced session could not be ended; it ends by itself.")
+
+
+def _sign_out(request: Request, response: Response) -> None:
+    """Take the cookies back whose session was just ended."""
+    sent = get_installation(request).read_access_token(request)
+    if sent is not None:
+        sent.transport.clear(response)
 
 
 async def _leave(request: Request, response: Response) -> None:
@@ -526,10 +540,48 @@ async def _leave(request: Request, response: Response) -> None:
     transport.clear(response)
 
 
+def _find_tokens(request: Request, body: AuthRefreshBody | None) -> list[Credential]:
+    """Return all tokens that came with a logout, the refresh token first.
+
+    Of a cookie that is there twice each value counts. Nothing tells which is ours, and a logout
+    that ends nothing would leave the user signed in.
+    """
+    sent = None if body is None else body.refresh_token
+    found = [
+        (token, transport)
+        for transport in _answering(request)
+        for token in _refresh_tokens(request, transport, sent)
+    ]
+    found += [
+        (token, transport)
+        for transport in get_installation(request).transports
+        for token in _access_tokens(request, transport)
+    ]
+    return [Credential(token, transport) for token, transport in found]
+
+
+def _refresh_tokens(request: Request, transport: Transport, sent: str | None) -> Collection[str]:
+    if isinstance(transport, CookieTransport):
+        return transport.read_refresh_tokens(request, sent)
+    token = transport.read_refresh_token(request, sent)
+    return () if token is None else (token,)
+
+
+def _access_tokens(request: Request, transport: Transport) -> Collection[str]:
+    if isinstance(transport, CookieTransport):
+        return transport.read_access_tokens(request)
+    token = transport.read_access_token(request)
+    return () if token is None else (token,)
+
+
 def _read_refresh_token(request: Request, body: AuthRefreshBody | None) -> Credential | None:
     sent = None if body is None else body.refresh_token
     for transport in _answering(request):
-        refresh_token = transport.read_refresh_token(request, sent)
+        try:
+            refresh_token = transport.read_refresh_token(request, sent)
+        except InvalidToken:
+            note_refusal(request, transport)
+            raise
         if refresh_token is not None:
             return Credential(refresh_token, transport)
     return None

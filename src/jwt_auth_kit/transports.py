@@ -1,7 +1,10 @@
 """How tokens travel between a client and the application: in headers or in cookies."""
 
 import logging
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
+from functools import cache
+from itertools import accumulate, islice, product
 from typing import Literal, Protocol
 
 from starlette.requests import HTTPConnection
@@ -22,9 +25,13 @@ logger = logging.getLogger("jwt_auth_kit")
 SameSite = Literal["strict", "lax", "none"]
 
 MAX_COOKIE_BYTES = 4096
+MAX_STRAYS = 20  # with more, proxies that limit the headers of an answer would refuse it
 HOST_PREFIX = "__Host-"
 WEBSOCKET_PROTOCOL = "bearer"
 """Offered by browsers as ``new WebSocket(url, ["bearer", token])``; accept it by this name."""
+
+_PATH_STEP = re.compile(r"/[\w%.~@:+!-]+", re.ASCII)
+_DOMAIN = re.compile(r"[a-z0-9.-]*[a-z][a-z0-9-]*")
 
 
 class Transport(Protocol):
@@ -186,24 +193,27 @@ class CookieTransport:
 
     def read_access_token(self, connection: HTTPConnection) -> str | None:
         """See Transport.read_access_token."""
-        # Two credentials could belong to two people; the one the client chose itself counts.
-        if "authorization" in connection.headers or _offered_token(connection) is not None:
-            return None
-        token = _read_cookie(connection, self.cookie_name)
-        if token is None:
-            return None
-        self._check(connection, has_cookies=True)
-        return token
+        return _only(self.read_access_tokens(connection))
 
     def read_refresh_token(self, connection: HTTPConnection, sent: str | None) -> str | None:
         """See Transport.read_refresh_token."""
+        return _only(self.read_refresh_tokens(connection, sent))
+
+    def read_access_tokens(self, connection: HTTPConnection) -> Collection[str]:
+        """Return what each cookie with this name holds, for a logout.
+
+        Raises: as ``read_access_token``, but not where there are several.
+        """
+        # Two credentials could belong to two people; the one the client chose itself counts.
+        if "authorization" in connection.headers or _offered_token(connection) is not None:
+            return ()
+        return self._read(connection, self.cookie_name)
+
+    def read_refresh_tokens(self, connection: HTTPConnection, sent: str | None) -> Collection[str]:
+        """Return what each cookie with this name holds; see ``read_access_tokens``."""
         if sent is not None or "authorization" in connection.headers:
-            return None
-        token = _read_cookie(connection, self.refresh_cookie_name)
-        if token is None:
-            return None
-        self._check(connection, has_cookies=True)
-        return token
+            return ()
+        return self._read(connection, self.refresh_cookie_name)
 
     def guard(self, connection: HTTPConnection) -> None:
         """See Transport.guard."""
@@ -233,6 +243,26 @@ class CookieTransport:
         """See Transport.clear."""
         for name, samesite in self._samesite.items():
             response.delete_cookie(name, secure=self._secure, httponly=True, samesite=samesite)
+
+    def clear_strays(self, connection: HTTPConnection, response: Response) -> None:
+        """Delete cookies that share a name with ours and were set for another path or domain.
+
+        Ours stay: they have the path ``/`` and no domain.
+        """
+        if self._secure:
+            return  # browsers have no other cookies with the prefix
+        for name, samesite in self._samesite.items():
+            if not _are_doubled(_cookie_values(connection, name)):
+                continue
+            _tell_of_strays(name)
+            for path, domain in islice(_places(connection), MAX_STRAYS):
+                response.delete_cookie(name, path, domain, httponly=True, samesite=samesite)
+
+    def _read(self, connection: HTTPConnection, name: str) -> Collection[str]:
+        values = _cookie_values(connection, name)
+        if values:
+            self._check(connection, has_cookies=True)
+        return values
 
     def _check(self, connection: HTTPConnection, *, has_cookies: bool) -> None:
         check_origin(connection, has_cookies=has_cookies, trusted_origins=self._trusted_origins)
@@ -272,16 +302,19 @@ def _check_options(
         )
 
 
-def _read_cookie(connection: HTTPConnection, name: str) -> str | None:
-    """Return the cookie; one that is there twice is refused.
+def _only(values: Collection[str]) -> str | None:
+    """Return the value of a cookie; one that is there twice is refused.
 
     Where there is no prefix, a sibling domain or a path can plant a second one, and nothing
     tells which is ours.
     """
-    values = _cookie_values(connection, name)
-    if len(values) > 1:
+    if _are_doubled(values):
         raise InvalidToken
-    return values.pop() if values else None
+    return next(iter(values), None)
+
+
+def _are_doubled(values: Collection[str]) -> bool:
+    return len(values) > 1
 
 
 def _cookie_values(connection: HTTPConnection, name: str) -> set[str]:
@@ -294,6 +327,29 @@ def _cookie_values(connection: HTTPConnection, name: str) -> set[str]:
         for pair in header.split(";")
     ]
     return {value for key, _, value in pairs if key.rstrip(" \t") == name}
+
+
+def _places(connection: HTTPConnection) -> Iterator[tuple[str, str | None]]:
+    """Return paths and domains of cookies that a browser sends to this URL, but for our own."""
+    root, path = connection.scope.get("root_path", ""), connection.scope["path"]
+    steps = _PATH_STEP.findall(path if path.startswith(root) else root + path)
+    below = [each for path in accumulate(steps) for each in (path, f"{path}/")]
+    host = connection.headers.get("host", "").partition(":")[0].lower()
+    labels = host.split(".") if _DOMAIN.fullmatch(host) else []
+    domains = [".".join(labels[start:]) for start in range(len(labels) - 1)]
+    yield from ((path, None) for path in below)
+    yield from (("/", domain) for domain in domains)
+    yield from product(below, domains)
+
+
+@cache
+def _tell_of_strays(name: str) -> None:
+    logger.warning(
+        "A browser sent two cookies with the name %s, and the one for another path or domain is "
+        "deleted. If another application uses the name, choose one of your own: "
+        "CookieTransport(access_cookie=..., refresh_cookie=...).",
+        name,
+    )
 
 
 def _offered_token(connection: HTTPConnection) -> str | None:
