@@ -49,6 +49,15 @@ async def test_create_user_makes_an_admin_and_signs_nobody_in() -> None:
     assert events.names == ["registered"]
 
 
+async def test_a_token_without_a_session_ends_none() -> None:
+    kit = make_kit()
+    signed_in = await register(kit)
+    user = await kit.authenticate(signed_in.tokens.access_token)
+
+    assert not await kit.end_session(user.id, None)
+    assert await kit.end_session(user.id, user.session_id)
+
+
 async def test_an_old_account_whose_address_is_none_today_can_log_in() -> None:
     users = MemoryUserStore()
     kit = make_kit(users=users)

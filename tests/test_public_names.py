@@ -164,10 +164,16 @@ def docstrings() -> dict[str, str]:
             if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 found.setdefault(node.name, ast.get_docstring(node) or "")
             elif (
-                isinstance(node, ast.Assign)
-                and isinstance(node.targets[0], ast.Name)
+                (name := assigned_name(node))
                 and isinstance(following, ast.Expr)
                 and isinstance(following.value, ast.Constant)
             ):
-                found.setdefault(node.targets[0].id, str(following.value.value))
+                found.setdefault(name, str(following.value.value))
     return found
+
+
+def assigned_name(node: ast.stmt) -> str | None:
+    match node:
+        case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+            return name
+    return None

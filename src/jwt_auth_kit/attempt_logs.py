@@ -25,7 +25,7 @@ from limits.storage import storage_from_string
 from .errors import ConfigurationError, StoreUnavailable
 from .remembered_networks import RememberedNetworks
 
-logger = logging.getLogger("jwt_auth_kit")
+logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 
 KEY_PREFIX = "jwt_auth_kit:throttle"
 MAX_SUBJECTS = 100_000  # that one process remembers for a limit

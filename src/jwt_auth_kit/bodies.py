@@ -1,7 +1,7 @@
 """The JSON bodies of the router's requests and answers."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 from unicodedata import category
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -45,7 +45,7 @@ DisplayName = Annotated[str, Field(max_length=100), AfterValidator(_printable)]
 class SecretBody(BaseModel):
     """A body that holds a secret, so that errors about it do not repeat it."""
 
-    model_config = ConfigDict(hide_input_in_errors=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(hide_input_in_errors=True)
 
 
 class AuthRegisterBody(SecretBody):

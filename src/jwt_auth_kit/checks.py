@@ -24,7 +24,7 @@ from .stores.memory import MemoryTokenStore, MemoryUserStore
 from .transports import CookieTransport
 from .verifier import TokenVerifier
 
-logger = logging.getLogger("jwt_auth_kit")
+logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 
 Level = Literal["error", "warning", "advice"]
 

@@ -11,7 +11,7 @@ from .networks import IPAddress, parse_address
 from .peers import get_peer
 from .settings import Network
 
-logger = logging.getLogger("jwt_auth_kit")
+logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 
 MAX_USER_AGENT_LENGTH = 256
 

@@ -1,6 +1,6 @@
 """Who is asking, and what can tell: AuthKit, or a TokenVerifier where tokens are only verified."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import InitVar, dataclass, fields
 from datetime import datetime
 from typing import Any, Protocol
@@ -84,8 +84,9 @@ class Authenticator(Protocol):
         """Where refusals are noted."""
         ...
 
-    def now(self) -> datetime:
-        """Return the moment."""
+    @property
+    def now(self) -> Callable[[], datetime]:
+        """Tells the moment."""
         ...
 
     async def authenticate(

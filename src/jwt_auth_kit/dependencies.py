@@ -7,6 +7,7 @@ from typing import Annotated, Any, NoReturn
 
 from fastapi import Depends, Security, WebSocket, WebSocketException
 from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
+from fastapi.openapi.models import SecurityBase as SecurityBaseModel
 from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
@@ -60,7 +61,9 @@ class _Bearer(SecurityBase):
     """A dependency that OpenAPI shows as a lock; ``complete_openapi`` fills in the URL."""
 
     scheme_name = SCHEME_NAME
-    model = OAuth2(flows=OAuthFlows(password=OAuthFlowPassword(tokenUrl="auth/token", scopes={})))
+    model: SecurityBaseModel = OAuth2(
+        flows=OAuthFlows(password=OAuthFlowPassword(tokenUrl="auth/token", scopes={}))
+    )
 
 
 def _check_override(override: Dependency, *, is_optional: bool = False) -> Dependency:
@@ -162,13 +165,13 @@ def chosen_protocol(websocket: WebSocket) -> str | None:
     return WEBSOCKET_PROTOCOL if WEBSOCKET_PROTOCOL in offered else None
 
 
-get_current_user = check_override_by(_check_override)(_GetCurrentUser())
+get_current_user: _GetCurrentUser = check_override_by(_check_override)(_GetCurrentUser())
 """Dependency: the signed-in user; 401 without one. Override it to sign a test in."""
 
-require_user = get_current_user
+require_user: _GetCurrentUser = get_current_user
 """The same object as ``get_current_user``, named for routes that only need the check."""
 
-get_credential_if_any = _GetCredentialIfAny()
+get_credential_if_any: _GetCredentialIfAny = _GetCredentialIfAny()
 
 UserDep = Annotated[CurrentUser, Depends(get_current_user)]
 """Parameter type: ``async def route(user: UserDep)``."""
@@ -249,7 +252,7 @@ def require_scopes(*scopes: str) -> Callable[..., Awaitable[CurrentUser]]:
     return check_scopes
 
 
-require_admin = require_role("admin")
+require_admin: Callable[..., Awaitable[CurrentUser]] = require_role("admin")
 """Dependency: a user with the role ``admin``; 403 for others."""
 
 AdminDep = Annotated[CurrentUser, Depends(require_admin)]

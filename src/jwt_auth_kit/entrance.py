@@ -47,7 +47,7 @@ class Entrance:
     def __init__(self, app: FastAPI, router: Callable[[Scope, Receive, Send], Passing]) -> None:
         self._app = app
         self._router = router
-        self.is_checked = False
+        self.is_checked: bool = False
         self.transports: Sequence[Transport] = ()
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Passing:

@@ -32,7 +32,7 @@ AuthError                     an HTTPException, so it needs no handler
     └── Busy                  too many passwords are being checked at once
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from fastapi import HTTPException
@@ -239,6 +239,7 @@ class InsufficientScope(Forbidden):
 
     code = "insufficient_scope"
     message = "Your token does not allow this"
+    headers: Mapping[str, str] | None
 
     def __init__(self, scopes: Sequence[str] = ()) -> None:
         super().__init__()
@@ -324,6 +325,7 @@ class TooManyAttempts(AuthError):
     status = 429
     code = "too_many_attempts"
     message = "Too many attempts, try again later"
+    headers: Mapping[str, str] | None
 
     def __init__(self, retry_after: int = 1) -> None:
         super().__init__()

@@ -10,7 +10,7 @@ from typing import Literal
 
 from .trusted_values import TrustedValue
 
-logger = logging.getLogger("jwt_auth_kit")
+logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 
 EventName = Literal[
     "registered",

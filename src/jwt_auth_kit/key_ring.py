@@ -13,7 +13,7 @@ from .errors import ConfigurationError
 from .keys import HOW_TO_MAKE_A_SECRET, Key
 from .trusted_values import TrustedValue
 
-logger = logging.getLogger("jwt_auth_kit")
+logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 
 KeyState = Literal["draft", "next", "active", "retiring", "gone", "revoked"]
 

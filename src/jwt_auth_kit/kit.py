@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequ
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import NoReturn, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 from .current_user import NO_SCOPES, CurrentUser
 from .emails import NOBODY, check_email, normalize_email
@@ -32,18 +32,20 @@ from .sessions import Session
 from .settings import AuthSettings
 from .stores.base import (
     MAX_LISTED,
+    AnyUser,
     NewUser,
     StaleLogin,
     TokenStore,
     User,
     UserStore,
+    UserStoreOf,
     read_role,
 )
 from .stores.memory import MemoryTokenStore, MemoryUserStore
 from .throttle import Attempt, LoginThrottle
 from .tokens import PROFILE_CLAIMS, Claims, JWTManager, TokenType, utc_now
 
-logger = logging.getLogger("jwt_auth_kit")
+logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 
 MAX_TRIES = 5
 
@@ -66,7 +68,8 @@ class AuthKit:
         throttle: limits guesses of passwords; counts in memory by default.
         on_event: called with each event of the audit trail; writes to ``logging`` by default.
         profile_claims: the user's data an access token carries beside id and role.
-        scopes: tells which scopes a user's access tokens get; none by default.
+        scopes: tells which scopes a user's access tokens get, given the account as *users* returns
+            it; none by default.
         clock: tells the moment; another one is for tests.
 
     Raises:
@@ -76,7 +79,7 @@ class AuthKit:
     def __init__(
         self,
         *,
-        users: UserStore | None = None,
+        users: UserStoreOf[AnyUser] | None = None,
         tokens: TokenStore | None = None,
         settings: AuthSettings | None = None,
         keys: KeyRing | None = None,
@@ -85,14 +88,14 @@ class AuthKit:
         throttle: LoginThrottle | None = None,
         on_event: EventHook = log_event,
         profile_claims: Collection[str] = PROFILE_CLAIMS,
-        scopes: Callable[[User], Collection[str]] | None = None,
+        scopes: Callable[[Any], Collection[str]] | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        self.settings = settings or AuthSettings()
-        self.now = clock
-        self.users: UserStore = MemoryUserStore() if users is None else users
+        self.settings: AuthSettings = settings or AuthSettings()
+        self.now: Callable[[], datetime] = clock
+        self.users: UserStore = MemoryUserStore() if users is None else cast("UserStore", users)
         self.tokens: TokenStore = MemoryTokenStore() if tokens is None else tokens
-        self.jwt = JWTManager(
+        self.jwt: JWTManager = JWTManager(
             keys or open_ring(self.settings),
             access_ttl=self.settings.access_ttl,
             refresh_ttl=self.settings.refresh_ttl,
@@ -102,12 +105,14 @@ class AuthKit:
             profile_claims=profile_claims,
             clock=clock,
         )
-        self.passwords = Passwords(hasher or Argon2Hasher())
-        self.password_policy = password_policy or PasswordPolicy()
-        self.throttle = throttle or LoginThrottle()
-        self.audit = AuditTrail(on_event, clock)
+        self.passwords: Passwords = Passwords(hasher or Argon2Hasher())
+        self.password_policy: PasswordPolicy = password_policy or PasswordPolicy()
+        self.throttle: LoginThrottle = throttle or LoginThrottle()
+        self.audit: AuditTrail = AuditTrail(on_event, clock)
         self._rejections = RejectionAlarm(self.audit, clock)
-        self.failed_logins = FailedLogins(self.tokens, self.throttle, self.audit, clock)
+        self.failed_logins: FailedLogins = FailedLogins(
+            self.tokens, self.throttle, self.audit, clock
+        )
         self._sessions = SessionManager(
             users=self.users,
             tokens=self.tokens,
@@ -282,12 +287,17 @@ class AuthKit:
     async def end_session(
         self,
         user_id: str,
-        session_id: str,
+        session_id: str | None,
         *,
         client: Client = UNKNOWN_CLIENT,
         actor: str | None = None,
     ) -> bool:
-        """End one session of a user; False where there is none that is live."""
+        """End one session of a user; False where there is none that is live.
+
+        ``CurrentUser.session_id`` is None for a token without a session, which ends nothing.
+        """
+        if session_id is None:
+            return False
         ended = await self._sessions.end(user_id, session_id, "logged_out")
         if ended:
             await self.audit.record(

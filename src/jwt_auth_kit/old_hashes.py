@@ -54,7 +54,7 @@ class PasslibHasher:
             raise ConfigurationError(
                 f"PasslibHasher takes a list of schemes: PasslibHasher([{schemes!r}])."
             )
-        self.schemes = tuple(dict.fromkeys(schemes))
+        self.schemes: tuple[str, ...] = tuple(dict.fromkeys(schemes))
         self._primary = primary or Argon2Hasher()
         self._readers = list(_make_readers(self.schemes))
 

@@ -21,7 +21,7 @@ from .openapi import OPTIONAL, SCHEME_NAME, complete_openapi
 from .overrides import check_overrides
 from .routing import FlatRoute, list_routes
 
-logger = logging.getLogger("jwt_auth_kit")
+logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 
 EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
 

@@ -1,6 +1,6 @@
 """Tells the audit trail of forged tokens, however many of them come."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
 from .errors import InvalidToken, WrongTokenType
@@ -11,7 +11,7 @@ INTERVAL = timedelta(seconds=1)
 MAX_KINDS = 100
 """Reasons and networks that are told apart at one time; the others share one event a reason."""
 
-FORGED = {InvalidToken, WrongTokenType}
+FORGED: Collection[type[InvalidToken]] = {InvalidToken, WrongTokenType}
 """Not their other kinds: what expired, was revoked or was reused is genuine."""
 
 Kind = tuple[str, str | None]

@@ -22,7 +22,7 @@ except ImportError:  # pragma: no cover
         "Keys are read from a URL with httpx: pip install 'jwt-auth-kit[jwks]'"
     ) from None
 
-logger = logging.getLogger("jwt_auth_kit")
+logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 
 TIMEOUT = timedelta(seconds=5)
 MAX_AGE = timedelta(minutes=10)

@@ -12,7 +12,7 @@ from .errors import RevokedToken, ServiceUnavailable, StoreUnavailable
 from .settings import WhenStale
 from .stores.base import Revocations
 
-logger = logging.getLogger("jwt_auth_kit")
+logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 
 READ_TIMEOUT = 1.0  # seconds; a store that hangs must not hang every request
 RETRY_AFTER = 1.0  # seconds before a feed that could not be read is tried again

@@ -75,7 +75,7 @@ from .session_manager import SignedIn
 from .stores.base import MAX_LISTED, User, read_role
 from .transports import NO_STORE, CookieTransport, Transport
 
-logger = logging.getLogger("jwt_auth_kit")
+logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 
 MAX_BODY_BYTES = 16_384
 UNREADABLE_BODY = 400  # FastAPI's answer to a body that cannot even be parsed
@@ -639,5 +639,5 @@ def _without_input(problem: dict[str, Any]) -> dict[str, Any]:
     return {"input": None, **{name: problem[name] for name in ("type", "loc", "msg")}}
 
 
-auth_router = create_auth_router()
+auth_router: APIRouter = create_auth_router()
 """The router with its defaults; one object serves any number of applications."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .errors import ConfigurationError
 
-logger = logging.getLogger("jwt_auth_kit")
+logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 
 MAX_BYTES = 1_000_000
 

@@ -38,7 +38,7 @@ from .stores.base import (
 from .tokens import Claims, JWTManager, TokenPair
 from .trusted_values import TrustedValue
 
-logger = logging.getLogger("jwt_auth_kit")
+logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 
 MAX_TRIES = 10
 CLOSE_TIMEOUT = 5.0
@@ -82,7 +82,7 @@ class SessionManager:
         jwt: JWTManager,
         settings: AuthSettings,
         audit: AuditTrail,
-        scopes: Callable[[User], Collection[str]] | None,
+        scopes: Callable[[Any], Collection[str]] | None,
         clock: Callable[[], datetime],
     ) -> None:
         refuse_outdated(tokens)

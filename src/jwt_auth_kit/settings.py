@@ -6,7 +6,7 @@ from datetime import timedelta
 from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -102,7 +102,7 @@ class AuthSettings(BaseSettings):
         ConfigurationError: a value is impossible; the message names the variable.
     """
 
-    model_config = SettingsConfigDict(
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
         env_prefix=PREFIX,
         env_file=".env",
         env_file_encoding="utf-8-sig",  # some editors begin a file with a byte order mark

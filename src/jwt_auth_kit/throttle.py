@@ -13,7 +13,7 @@ from .attempt_logs import MAX_SPAN, Limit, RedisLogs, open_logs, parse_limit
 from .errors import ConfigurationError, TooManyAttempts
 from .networks import IPV6_PREFIX, IPV6_WIDE_PREFIX, get_network
 
-logger = logging.getLogger("jwt_auth_kit")
+logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 
 IPV6_BITS = 128
 WHOLE_APPLICATION = "all"

@@ -115,9 +115,9 @@ class JWTManager:
         self.issuer = issuer
         self.audience = audience
         self.leeway = leeway
-        self.profile_claims = tuple(profile_claims)
+        self.profile_claims: tuple[str, ...] = tuple(profile_claims)
         self.now = clock
-        self.access_life = longest_life(access_ttl, leeway)
+        self.access_life: timedelta = longest_life(access_ttl, leeway)
         """How long an access token may be good for somebody, whatever the clocks say."""
         # A key verifies as long as tokens of the kind it signed may live.
         self._lives = {

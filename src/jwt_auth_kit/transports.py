@@ -20,7 +20,7 @@ from .cross_site import (
 from .errors import ConfigurationError, InvalidToken
 from .session_manager import SignedIn
 
-logger = logging.getLogger("jwt_auth_kit")
+logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 
 SameSite = Literal["strict", "lax", "none"]
 
@@ -164,8 +164,8 @@ class CookieTransport:
         # RFC 6265bis section 4.1.3.2: browsers take such a cookie only over HTTPS and from this
         # very host, so no sibling domain can plant one.
         prefix = HOST_PREFIX if secure else ""
-        self.cookie_name = prefix + access_cookie
-        self.refresh_cookie_name = prefix + refresh_cookie
+        self.cookie_name: str = prefix + access_cookie
+        self.refresh_cookie_name: str = prefix + refresh_cookie
         self._samesite = {
             self.cookie_name: access_samesite,
             self.refresh_cookie_name: refresh_samesite,

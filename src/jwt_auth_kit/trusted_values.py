@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Mapping
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, ClassVar, NoReturn, TypeVar
 
 from pydantic import Field, GetCoreSchemaHandler
 from pydantic.json_schema import SkipJsonSchema
@@ -72,7 +72,7 @@ class TrustedValue:
     """
 
     __slots__ = ()
-    __signature__ = _Signature()
+    __signature__: ClassVar[_Signature] = _Signature()
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

@@ -27,7 +27,7 @@ from .tokens import (
 )
 from .trusted_values import TrustedValue
 
-logger = logging.getLogger("jwt_auth_kit")
+logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 
 GENERIC_TYPES = {"jwt", "application/jwt"}
 """Values of the ``typ`` header, in lower case, that tokens of every kind may have."""
@@ -141,9 +141,9 @@ class TokenVerifier:
         on_event: EventHook = log_event,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        self.settings = settings or AuthSettings()
-        self.now = clock
-        self.audit = AuditTrail(on_event, clock)
+        self.settings: AuthSettings = settings or AuthSettings()
+        self.now: Callable[[], datetime] = clock
+        self.audit: AuditTrail = AuditTrail(on_event, clock)
         self._rejections = RejectionAlarm(self.audit, clock)
         # One key may sign for many services, and every stranger may have some token of it: who
         # it is from and whom it is for are what remains to tell (RFC 8725 sections 3.8 and 3.9).

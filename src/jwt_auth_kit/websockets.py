@@ -14,7 +14,7 @@ from .dependencies import CLOSE_CODES, chosen_protocol
 from .errors import AuthError
 from .installation import get_installation
 
-logger = logging.getLogger("jwt_auth_kit")
+logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 
 CHECK_INTERVAL = timedelta(seconds=4)
 INTERNAL_ERROR = 1011  # RFC 6455 section 7.4.1

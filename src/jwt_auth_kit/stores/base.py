@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 from inspect import Parameter, signature
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from ..errors import ConfigurationError
 from ..sessions import Session, SessionChanges
@@ -256,6 +256,55 @@ class User(Protocol):
         ...
 
 
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Attribute(Protocol[T_co]):
+    """A descriptor, which a mapped class declares in place of a value: ``Mapped[str]``."""
+
+    def __get__(self, instance: object, owner: Any, /) -> T_co:
+        """Return the value that an instance has."""
+        ...
+
+
+class AnyUser(Protocol):
+    """A ``User`` as its class declares it, so that a store may return a mapped class.
+
+    Pyright compares what a class declares, and ``Mapped[str]`` is not a ``str``; mypy and ty look
+    at what an instance has.
+    """
+
+    @property
+    def id(self) -> object:
+        """See User.id."""
+        ...
+
+    @property
+    def email(self) -> str | Attribute[str]:
+        """See User.email."""
+        ...
+
+    @property
+    def display_name(self) -> str | Attribute[str | None] | None:
+        """See User.display_name."""
+        ...
+
+    @property
+    def role(self) -> str | Enum | Attribute[str | Enum | None] | None:
+        """See User.role."""
+        ...
+
+    @property
+    def is_active(self) -> bool | Attribute[bool]:
+        """See User.is_active."""
+        ...
+
+    @property
+    def password_hash(self) -> str | Attribute[str | None] | None:
+        """See User.password_hash."""
+        ...
+
+
 def read_role(user: User) -> str:
     """Return the role of *user* as tokens carry it."""
     role: object = user.role
@@ -274,18 +323,21 @@ class NewUser(TrustedValue):
     role: str = "user"
 
 
-class UserStore(Protocol):
+UserT_co = TypeVar("UserT_co", bound=AnyUser, covariant=True)
+
+
+class UserStoreOf(Protocol[UserT_co]):
     """Finds and changes accounts. Ids are strings here; a store turns them into its own type."""
 
-    async def get_by_id(self, user_id: str) -> User | None:
+    async def get_by_id(self, user_id: str) -> UserT_co | None:
         """Return the account as it is now; None also for an id that cannot exist."""
         ...
 
-    async def get_by_email(self, email: str) -> User | None:
+    async def get_by_email(self, email: str) -> UserT_co | None:
         """Return the account of a normalised (lower-case) address."""
         ...
 
-    async def create(self, user: NewUser) -> User:
+    async def create(self, user: NewUser) -> UserT_co:
         """Make an account.
 
         Raises:
@@ -304,6 +356,10 @@ class UserStore(Protocol):
     async def set_active(self, user_id: str, *, active: bool) -> bool:
         """Enable or disable the account; False if there is no such user."""
         ...
+
+
+class UserStore(UserStoreOf[User], Protocol):
+    """Finds and changes accounts. A store of your own class is a ``UserStoreOf[Person]``."""
 
 
 @runtime_checkable

@@ -43,7 +43,7 @@ from .base import (
 )
 from .turns import Turns
 
-logger = logging.getLogger("jwt_auth_kit")
+logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 
 FAILURES = (RedisError, RedisClusterException, OSError)
 MAX_COMMANDS = 50

@@ -54,6 +54,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Mapped, mapped_column
 from sqlalchemy.schema import Column, CreateIndex, CreateTable
+from sqlalchemy.types import TypeEngine
 
 from ..errors import ConfigurationError, EmailTaken, StoreUnavailable
 from ..sessions import Session, SessionChanges
@@ -73,9 +74,9 @@ from .engines import check_engine
 from .engines import prepare_engine as prepare_engine  # noqa: PLC0414  found here by users
 from .failures import describe, is_of_another_loop
 
-logger = logging.getLogger("jwt_auth_kit")
+logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 
-metadata = MetaData()
+metadata: MetaData = MetaData()
 """``auth_sessions``, ``auth_epochs`` and ``auth_failures``, for migrations of your own."""
 
 SCHEMA_LOCK = 0x6A7774
@@ -91,8 +92,8 @@ BATCH = 1000
 class UTCDateTime(TypeDecorator[datetime]):
     """An aware datetime in UTC, also on databases that forget the zone."""
 
-    impl = DateTime(timezone=True)
-    cache_ok = True
+    impl: TypeEngine[Any] | type[TypeEngine[Any]] = DateTime(timezone=True)
+    cache_ok: bool | None = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         """Store UTC."""
@@ -126,7 +127,7 @@ class User(Base):
         return f"User(id={self.id!r})"
 
 
-sessions = Table(
+sessions: Table = Table(
     "auth_sessions",
     metadata,
     Column("id", String(32), primary_key=True),
@@ -168,7 +169,7 @@ Index(
 )
 """Leaves out ended sessions, so that a user's list costs as much as it holds."""
 
-epochs = Table(
+epochs: Table = Table(
     "auth_epochs",
     metadata,
     Column("user_id", String(255), primary_key=True),
@@ -178,7 +179,7 @@ epochs = Table(
     Index("ix_auth_epochs_changed_at", "changed_at", "user_id"),
 )
 
-failures = Table(
+failures: Table = Table(
     "auth_failures",
     metadata,
     Column("user_id", String(255), primary_key=True),

@@ -12,7 +12,7 @@ ANN, BOB = "ann", "bob"
 class FailureStoreContract:
     """What every TokenStore that counts failures must do, races included."""
 
-    pytestmark = pytest.mark.anyio
+    pytestmark: pytest.MarkDecorator = pytest.mark.anyio
 
     @pytest.fixture
     def anyio_backend(self) -> str:

@@ -23,7 +23,7 @@ class TokenStoreContract:
     Set ``expires_by_itself`` where the database deletes ended sessions and ``purge`` does not.
     """
 
-    pytestmark = pytest.mark.anyio
+    pytestmark: pytest.MarkDecorator = pytest.mark.anyio
     expires_by_itself = False
 
     @pytest.fixture

@@ -20,7 +20,7 @@ IMPOSSIBLE_IDS = [
 class UserStoreContract:
     """What every UserStore must do, races included."""
 
-    pytestmark = pytest.mark.anyio
+    pytestmark: pytest.MarkDecorator = pytest.mark.anyio
 
     @pytest.fixture
     def anyio_backend(self) -> str:
