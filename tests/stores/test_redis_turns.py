@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -124,11 +125,12 @@ async def test_connections_that_the_application_holds_are_waited_for(
 ) -> None:
     async with client_of(redis_server, 1) as client:
         store = RedisTokenStore(client)
-        held = await client.connection_pool.get_connection()
+        pool: Any = client.connection_pool  # its methods have no types
+        held = await pool.get_connection()
         asking = [asyncio.create_task(store.count_failure("ann")) for _ in range(10)]
         await asyncio.sleep(0.2)
 
-        await client.connection_pool.release(held)
+        await pool.release(held)
 
         assert sorted(await asyncio.gather(*asking)) == list(range(1, 11))
 
@@ -138,13 +140,14 @@ async def test_waiting_for_a_connection_has_an_end(
 ) -> None:
     async with client_of(redis_server, 1) as client:
         store = RedisTokenStore(client)
-        held = await client.connection_pool.get_connection()
+        pool: Any = client.connection_pool  # its methods have no types
+        held = await pool.get_connection()
 
         refused = await asyncio.gather(
             *(store.epochs("ann") for _ in range(3)), return_exceptions=True
         )
 
-        await client.connection_pool.release(held)
+        await pool.release(held)
         assert [type(error) for error in refused] == [StoreUnavailable] * 3
         assert {record.levelno for record in caplog.records} == {logging.ERROR}
         assert "max_connections" in caplog.text
