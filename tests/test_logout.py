@@ -1,6 +1,6 @@
 """Logging out: whatever the clocks say, a genuine token ends its session."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -32,6 +32,7 @@ from jwt_auth_kit import (
     MemoryUserStore,
     RingKey,
     SessionRevoked,
+    Transport,
     auth_router,
     install,
 )
@@ -65,10 +66,12 @@ class Site:
 
 
 @contextmanager
-def browser(kit: AuthKit) -> Iterator[TestClient]:
+def browser(
+    kit: AuthKit, transports: Sequence[Transport] = (CookieTransport(), BearerTransport())
+) -> Iterator[TestClient]:
     app = FastAPI()
     app.include_router(auth_router)
-    install(app, kit, transports=[CookieTransport(), BearerTransport()])
+    install(app, kit, transports=transports)
     with TestClient(app, base_url="https://testserver") as client:
         client.headers["Sec-Fetch-Site"] = "same-origin"
         yield client
@@ -176,6 +179,36 @@ def test_a_browser_whose_cookies_cannot_be_read_is_not_told_that_it_is_signed_ou
 
         assert (answer.status_code, code(answer)) == (401, "not_authenticated")
         assert client.post("/auth/refresh").status_code == 200
+
+
+@pytest.mark.parametrize("in_body", ["", "a.b.c"], ids=["empty", "junk"])
+@pytest.mark.parametrize("other", [[], [BearerTransport()]], ids=["cookies", "both"])
+def test_a_body_does_not_spare_the_session_of_the_cookie(
+    other: list[Transport], in_body: str
+) -> None:
+    with browser(make_kit(), [CookieTransport(), *other]) as client:
+        client.post("/auth/register", json={"email": EMAIL, "password": PASSWORD})
+        del client.cookies["__Host-access_token"]  # a browser drops it when it expires
+        stolen = client.cookies["__Host-refresh_token"]
+
+        answer = client.post("/auth/logout", json={"refresh_token": in_body})
+
+        assert answer.status_code == 204
+        client.cookies.set("__Host-refresh_token", stolen)
+        assert code(client.post("/auth/refresh")) == "session_revoked"
+
+
+def test_a_token_in_a_body_ends_its_session_where_tokens_travel_in_cookies() -> None:
+    with browser(make_kit(), [CookieTransport()]) as client:
+        client.post("/auth/register", json={"email": EMAIL, "password": PASSWORD})
+        token = client.cookies["__Host-refresh_token"]
+        client.cookies.clear()
+
+        answer = client.post("/auth/logout", json={"refresh_token": token})
+
+        assert answer.status_code == 204
+        client.cookies.set("__Host-refresh_token", token)
+        assert code(client.post("/auth/refresh")) == "session_revoked"
 
 
 class Shelf:

@@ -73,7 +73,7 @@ from .password_policy import WeakPassword
 from .protection import public
 from .session_manager import SignedIn
 from .stores.base import MAX_LISTED, User, read_role
-from .transports import NO_STORE, CookieTransport, Transport
+from .transports import NO_STORE, BearerTransport, CookieTransport, Transport
 
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 
@@ -544,7 +544,8 @@ def _find_tokens(request: Request, body: AuthRefreshBody | None) -> list[Credent
     """Return all tokens that came with a logout, the refresh token first.
 
     Of a cookie that is there twice each value counts. Nothing tells which is ours, and a logout
-    that ends nothing would leave the user signed in.
+    that ends nothing would leave the user signed in. A body hides no cookie for the same reason,
+    and the token in it counts although tokens travel in cookies.
     """
     sent = None if body is None else body.refresh_token
     found = [
@@ -552,6 +553,8 @@ def _find_tokens(request: Request, body: AuthRefreshBody | None) -> list[Credent
         for transport in _answering(request)
         for token in _refresh_tokens(request, transport, sent)
     ]
+    if sent is not None and all(token != sent for token, _ in found):
+        found.insert(0, (sent, BearerTransport()))
     found += [
         (token, transport)
         for transport in get_installation(request).transports
@@ -562,7 +565,7 @@ def _find_tokens(request: Request, body: AuthRefreshBody | None) -> list[Credent
 
 def _refresh_tokens(request: Request, transport: Transport, sent: str | None) -> Collection[str]:
     if isinstance(transport, CookieTransport):
-        return transport.read_refresh_tokens(request, sent)
+        return transport.read_refresh_tokens(request)
     token = transport.read_refresh_token(request, sent)
     return () if token is None else (token,)
 

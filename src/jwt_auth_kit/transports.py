@@ -197,7 +197,7 @@ class CookieTransport:
 
     def read_refresh_token(self, connection: HTTPConnection, sent: str | None) -> str | None:
         """See Transport.read_refresh_token."""
-        return _only(self.read_refresh_tokens(connection, sent))
+        return None if sent is not None else _only(self.read_refresh_tokens(connection))
 
     def read_access_tokens(self, connection: HTTPConnection) -> Collection[str]:
         """Return what each cookie with this name holds, for a logout.
@@ -209,9 +209,9 @@ class CookieTransport:
             return ()
         return self._read(connection, self.cookie_name)
 
-    def read_refresh_tokens(self, connection: HTTPConnection, sent: str | None) -> Collection[str]:
+    def read_refresh_tokens(self, connection: HTTPConnection) -> Collection[str]:
         """Return what each cookie with this name holds; see ``read_access_tokens``."""
-        if sent is not None or "authorization" in connection.headers:
+        if "authorization" in connection.headers:
             return ()
         return self._read(connection, self.refresh_cookie_name)
 
