@@ -39,7 +39,8 @@ from jwt_auth_kit import (
     get_auth,
     get_current_user,
 )
-from jwt_auth_kit.jws import MAX_DEPTH, MAX_HEADER_LENGTH, MAX_TOKEN_LENGTH
+from jwt_auth_kit.encoding import MAX_DEPTH
+from jwt_auth_kit.jws import MAX_HEADER_LENGTH, MAX_TOKEN_LENGTH
 
 CASES = 150
 AUTHORIZED_BY_NOBODY = Word(

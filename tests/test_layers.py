@@ -15,7 +15,7 @@ ROOT = Path(jwt_auth_kit.__file__).parent
 LAYERS = [
     {"errors", "emails", "networks", "proxy_signs", "remembered_networks", "terminal"}
     | {"stores.failures", "weak_secrets"},
-    {"trusted_values", "secret_files"},
+    {"trusted_values", "secret_files", "encoding"},
     {"password_pool"},
     {
         "settings",

@@ -11,8 +11,8 @@ from datetime import timedelta
 from ipaddress import ip_address
 from typing import Any
 
+from .encoding import read_object
 from .errors import ConfigurationError, InvalidToken, KeysUnavailable
-from .jws import read_object
 from .keys import Key, public_members
 
 try:

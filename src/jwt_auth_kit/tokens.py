@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NotRequired, TypedDict, cast
 
+from .encoding import ENCODER
 from .errors import ConfigurationError, ExpiredToken, InvalidToken, WrongTokenType
-from .jws import ENCODER, SignedToken, VerifiedToken, VerifiedTokens
+from .jws import SignedToken, VerifiedToken, VerifiedTokens
 from .key_ring import KeyRing
 from .keys import Key
 from .sessions import Session
