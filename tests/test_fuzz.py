@@ -283,10 +283,10 @@ def seconds_to_refuse(jwt: JWTManager, token: str) -> float:
     assert len(token) <= MAX_TOKEN_LENGTH
     times = []
     for _ in range(3):
-        begin = time.perf_counter()
+        begin = time.thread_time()
         with contextlib.suppress(InvalidToken):
             jwt.verify_access_token(token)
-        times.append(time.perf_counter() - begin)
+        times.append(time.thread_time() - begin)
     return min(times)
 
 

@@ -82,11 +82,11 @@ class TestLength:
 
     async def test_a_megabyte_of_accents_takes_no_time(self) -> None:
         password = "k" + "\u0301" * 500_000 + "\u0316" * 500_000
-        begin = time.perf_counter()
+        begin = time.thread_time()
 
         assert await refusal(password) == "too_long"
 
-        assert time.perf_counter() - begin < 1
+        assert time.thread_time() - begin < 1
 
     @pytest.mark.parametrize(
         ("lengths", "cure"),

@@ -792,11 +792,11 @@ class TestShape:
 
     def test_an_endless_token_is_refused_at_once(self) -> None:
         text = ".".join(["A" * 20_000_000] * 3)
-        begin = time.perf_counter()
+        begin = time.thread_time()
 
         assert not passes(text)
 
-        assert time.perf_counter() - begin < 0.1
+        assert time.thread_time() - begin < 0.1
 
     @pytest.mark.parametrize("opening", ["[", '{"a":'])
     @pytest.mark.parametrize("part", ["header", "payload"])
