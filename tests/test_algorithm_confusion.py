@@ -27,7 +27,7 @@ from fastapi.testclient import TestClient
 
 from apps import make_app, make_kit
 from jwt_auth_kit import InvalidToken, JWTManager, Key, KeyRing, create_jwks_router
-from jwt_auth_kit.keys import AlgorithmName
+from jwt_auth_kit.keys.key import AlgorithmName
 
 ALGORITHMS: tuple[AlgorithmName, ...] = get_args(AlgorithmName)
 PUBLIC: tuple[AlgorithmName, ...] = (

@@ -58,7 +58,7 @@ import os
 from datetime import timedelta
 from fastapi import FastAPI
 from jwt_auth_kit import TokenFormat, TokenVerifier, UserDep, install
-from jwt_auth_kit.remote_keys import RemoteKeys
+from jwt_auth_kit.keys.remote import RemoteKeys
 
 app = FastAPI()
 keys = RemoteKeys(os.environ["JWT_JWKS_URL"], max_age=timedelta(seconds=0.5))

@@ -653,7 +653,7 @@ class TestTheAuditTrail:
 def of_standard_library(module: str) -> set[tuple[str, str]]:
     """Tell which functions of *module* the library uses, and in which of its files."""
     return {
-        (path.stem, node.attr)
+        (path, node.attr)
         for path, nodes in sources()
         for node in nodes
         if isinstance(node, ast.Attribute)
@@ -663,9 +663,16 @@ def of_standard_library(module: str) -> set[tuple[str, str]]:
 
 
 @cache
-def sources() -> list[tuple[Path, list[ast.AST]]]:
+def sources() -> list[tuple[str, list[ast.AST]]]:
+    """Every module of the library, as ``stores/memory``, with its syntax tree."""
     paths = [path for path in SOURCES.rglob("*.py") if path.parent.name != "testing"]
-    return [(path, list(ast.walk(ast.parse(path.read_text())))) for path in paths]
+    return [
+        (
+            path.relative_to(SOURCES).with_suffix("").as_posix(),
+            list(ast.walk(ast.parse(path.read_text()))),
+        )
+        for path in paths
+    ]
 
 
 class TestTheSource:
@@ -697,18 +704,19 @@ class TestTheSource:
                 "framework_hashes"
             }
         # The context of httpx, made once.
-        assert {path for path, _ in of_standard_library("ssl")} == {"remote_keys"}
+        assert {path for path, _ in of_standard_library("ssl")} == {"keys/remote"}
         assert {name for _, name in of_standard_library("hmac")} == {*("digest", "compare_digest")}
 
     def test_secrets_come_from_the_system_and_not_from_random_or_uuid(self) -> None:
         makers = {path for path, _ in of_standard_library("secrets")}
 
-        assert {"keys", "sessions", "tokens", "__main__"} <= makers
+        assert {"keys/key", "sessions", "tokens", "__main__"} <= makers
         assert of_standard_library("random") == {
             ("session_manager", "random"),  # whether a login purges
             ("session_manager", "uniform"),  # how long the loser of a race waits
+            ("stores/redis", "uniform"),  # how long a full pool is given
         }
-        ids_of_users = {("memory", "uuid4"), ("sqlalchemy", "uuid4")}
+        ids_of_users = {("stores/memory", "uuid4"), ("stores/sqlalchemy", "uuid4")}
         assert of_standard_library("uuid") == ids_of_users
 
     def test_what_a_client_sends_is_compared_with_a_secret_in_constant_time(self) -> None:
@@ -717,7 +725,7 @@ class TestTheSource:
             *("password", "current", "password_hash", "digest", "expected"),
         }
         compared = {
-            (path.stem, ast.unparse(node))
+            (path, ast.unparse(node))
             for path, nodes in sources()
             for node in nodes
             if isinstance(node, ast.Compare)
@@ -727,8 +735,8 @@ class TestTheSource:
 
         # Both sides of these are hashes that the server holds.
         assert compared == {
-            ("memory", "user.password_hash != expected"),
-            ("sqlalchemy", "password_hash == expected"),
+            ("stores/memory", "user.password_hash != expected"),
+            ("stores/sqlalchemy", "password_hash == expected"),
         }
         assert of_standard_library("hmac") >= {("session_manager", "compare_digest")}
 

@@ -12,7 +12,7 @@ from joserfc import jwk, jwt
 from joserfc.errors import BadSignatureError
 
 from jwt_auth_kit import InvalidToken, JWTManager, Key, KeyRing
-from jwt_auth_kit.keys import AlgorithmName
+from jwt_auth_kit.keys.key import AlgorithmName
 from live import live_server
 from node import Node, node
 

@@ -26,8 +26,8 @@ from jwt_auth_kit import (
     deny_by_default,
     install,
 )
-from jwt_auth_kit.key_ring import ALWAYS
-from jwt_auth_kit.keys import AlgorithmName
+from jwt_auth_kit.keys.key import AlgorithmName
+from jwt_auth_kit.keys.ring import ALWAYS
 from live import live_server
 
 PATH = "/.well-known/jwks.json"

@@ -22,7 +22,7 @@ from jwt_auth_kit import (
     KeyRing,
     RingKey,
 )
-from jwt_auth_kit.key_ring import ALWAYS, in_order
+from jwt_auth_kit.keys.ring import ALWAYS, in_order
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 KEEP = timedelta(hours=1)

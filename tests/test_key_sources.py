@@ -32,8 +32,8 @@ from jwt_auth_kit import (
     KeySource,
     RingKey,
 )
-from jwt_auth_kit.key_ring import ALWAYS
-from jwt_auth_kit.key_sources import FIRST_KEY, open_ring
+from jwt_auth_kit.keys.ring import ALWAYS
+from jwt_auth_kit.keys.sources import FIRST_KEY, open_ring
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 KEEP = timedelta(hours=1)

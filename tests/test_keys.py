@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jwt_auth_kit import ConfigurationError, InvalidToken, JWTManager, Key, KeyRing
-from jwt_auth_kit.keys import AlgorithmName
+from jwt_auth_kit.keys.key import AlgorithmName
 
 LIFE = timedelta(hours=1)
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)

@@ -14,8 +14,8 @@ ROOT = Path(jwt_auth_kit.__file__).parent
 
 LAYERS = [
     {"errors", "emails", "networks", "proxy_signs", "remembered_networks", "terminal"}
-    | {"stores.failures", "weak_secrets"},
-    {"trusted_values", "secret_files", "encoding"},
+    | {"stores.failures", "keys.weak_secrets"},
+    {"trusted_values", "keys.secret_files", "encoding"},
     {"password_pool"},
     {
         "settings",
@@ -35,10 +35,10 @@ LAYERS = [
         "peers",
         "old_hashes",
     },
-    {"keys", "throttle", "revocations", "rejections"}
+    {"keys.key", "throttle", "revocations", "rejections"}
     | {"stores.memory", "stores.sqlalchemy", "stores.redis"},
-    {"key_ring", "jws", "clients", "cross_site"},
-    {"key_sources", "tokens", "current_user", "remote_keys"},
+    {"keys.ring", "jws", "clients", "cross_site"},
+    {"keys.sources", "tokens", "current_user", "keys.remote"},
     {"session_manager", "failed_logins", "key_commands", "verifier", "inspection"},
     {"kit", "transports"},
     {"openapi", "oauth_form", "hosts", "routing", "overrides", "cors", "caching"},
@@ -48,6 +48,7 @@ LAYERS = [
     {"dependencies", "checks"},
     {"protection", "websockets"},
     {"router", "jwks", "password_checks"},
+    {"keys"},
     {"__init__", "__main__", "testing.token_stores", "testing.user_stores", "testing.routes"}
     | {"testing.failure_stores", "testing.users"},
     {"testing"},
@@ -74,12 +75,12 @@ HTTP = {
 WRAPPERS = {
     "fastapi": HTTP,
     "starlette": HTTP,
-    "jwt": {"keys"},
-    "cryptography": {"keys"},
+    "jwt": {"keys.key"},
+    "cryptography": {"keys.key"},
     "argon2": {"passwords"},
     "passlib": {"old_hashes"},
     "limits": {"attempt_logs"},
-    "httpx": {"remote_keys"},
+    "httpx": {"keys.remote"},
     "email_validator": {"emails"},
     "sqlalchemy": {"stores.engines", "stores.sqlalchemy"},
     "redis": {"stores.redis"},
@@ -134,7 +135,7 @@ def layer_of(name: str) -> int:
 
 
 def test_the_test_sees_the_imports() -> None:
-    assert {"errors", "keys", "sessions"} <= set(own_imports("tokens"))
+    assert {"errors", "keys.key", "sessions"} <= set(own_imports("tokens"))
     assert {"errors", "sessions", "stores.base"} <= set(own_imports("stores.sqlalchemy"))
     assert "passlib" in set(foreign_imports("old_hashes"))
     assert {"router", "kit", "tokens"} <= set(own_imports("__init__"))

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from jwt_auth_kit import ConfigurationError, Key
 from jwt_auth_kit.errors import KeysUnavailable
-from jwt_auth_kit.remote_keys import MAX_BYTES, MAX_KEYS, RemoteKeys
+from jwt_auth_kit.keys.remote import MAX_BYTES, MAX_KEYS, RemoteKeys
 from publisher import (
     Answer,
     document,

@@ -51,9 +51,9 @@ from jwt_auth_kit import (
     require_role,
 )
 from jwt_auth_kit.checks import find_key_problems, find_problems
-from jwt_auth_kit.key_ring import ALWAYS
-from jwt_auth_kit.keys import AlgorithmName
-from jwt_auth_kit.remote_keys import RemoteKeys
+from jwt_auth_kit.keys.key import AlgorithmName
+from jwt_auth_kit.keys.remote import RemoteKeys
+from jwt_auth_kit.keys.ring import ALWAYS
 from publisher import Answer, document, key_set, publishing, raw
 
 ISSUER, AUDIENCE = "https://auth.example.com", "https://api.example.com"

@@ -53,9 +53,7 @@ from .errors import (
 from .events import AuthEvent, Client, EventHook, log_event
 from .installation import install
 from .jwks import create_jwks_router
-from .key_ring import KeyRing, KeySource, RingKey
-from .key_sources import KeyDirectory, KeyFile, KeySet
-from .keys import Key
+from .keys import Key, KeyDirectory, KeyFile, KeyRing, KeySet, KeySource, RingKey
 from .kit import AuthKit
 from .old_hashes import PasslibHasher
 from .password_policy import PasswordPolicy, WeakPassword

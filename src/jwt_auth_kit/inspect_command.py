@@ -9,7 +9,7 @@ from typing import Any
 
 from .hosts import load_kit
 from .inspection import Inspection, inspect_token
-from .key_sources import named_keys
+from .keys.sources import named_keys
 from .kit import AuthKit
 from .settings import AuthSettings
 from .stores.memory import MemoryTokenStore, MemoryUserStore

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from .encoding import decode_part, read_object
 from .errors import InvalidToken
 from .jws import MAX_HEADER_LENGTH, MAX_TOKEN_LENGTH
-from .keys import AlgorithmName
+from .keys.key import AlgorithmName
 from .terminal import from_now, in_short
 from .tokens import (
     CLOCK_SKEW,

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from .errors import ConfigurationError
-from .key_ring import ALWAYS, KeyRing, RingKey, in_order
-from .key_sources import KeyDirectory
-from .keys import AlgorithmName, Key
+from .keys.key import AlgorithmName, Key
+from .keys.ring import ALWAYS, KeyRing, RingKey, in_order
+from .keys.sources import KeyDirectory
 from .settings import AuthSettings
 from .terminal import in_utc, say_table
 from .tokens import longest_life

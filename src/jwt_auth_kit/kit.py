@@ -22,8 +22,8 @@ from .errors import (
 )
 from .events import UNKNOWN_CLIENT, AuditTrail, Client, ClientSource, EventHook, log_event
 from .failed_logins import FailedLogins
-from .key_ring import KeyRing
-from .key_sources import open_ring
+from .keys.ring import KeyRing
+from .keys.sources import open_ring
 from .password_policy import PasswordPolicy
 from .passwords import Argon2Hasher, PasswordHasher, Passwords, why_unusable
 from .rejections import RejectionAlarm

@@ -9,8 +9,8 @@ from typing import Any, Literal, NotRequired, TypedDict, cast
 from .encoding import ENCODER
 from .errors import ConfigurationError, ExpiredToken, InvalidToken, WrongTokenType
 from .jws import SignedToken, VerifiedToken, VerifiedTokens
-from .key_ring import KeyRing
-from .keys import Key
+from .keys.key import Key
+from .keys.ring import KeyRing
 from .sessions import Session
 from .trusted_values import TrustedValue
 

@@ -11,9 +11,9 @@ from .current_user import NO_SCOPES, CurrentUser
 from .errors import ConfigurationError, ExpiredToken, InvalidToken, WrongTokenType
 from .events import UNKNOWN_CLIENT, AuditTrail, ClientSource, EventHook, log_event
 from .jws import SignedToken, VerifiedToken, VerifiedTokens
-from .key_ring import KeyRing
-from .key_sources import named_keys, open_ring
-from .keys import Key
+from .keys.key import Key
+from .keys.ring import KeyRing
+from .keys.sources import named_keys, open_ring
 from .rejections import RejectionAlarm
 from .settings import AuthSettings
 from .tokens import (
@@ -239,7 +239,7 @@ class TokenVerifier:
             jwks_url = self.settings.jwks_url
         if jwks_url is not None:
             # Not at the top: it needs a package that others can do without.
-            from .remote_keys import RemoteKeys  # noqa: PLC0415
+            from .keys.remote import RemoteKeys  # noqa: PLC0415
 
             return RemoteKeys(jwks_url)
         if keys is None:

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import zip_longest
 from typing import Any, Literal, Protocol
 
-from .errors import ConfigurationError
-from .keys import HOW_TO_MAKE_A_SECRET, Key
-from .trusted_values import TrustedValue
+from ..errors import ConfigurationError
+from ..trusted_values import TrustedValue
+from .key import HOW_TO_MAKE_A_SECRET, Key
 
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 

@@ -25,8 +25,8 @@ from jwt.algorithms import (
 )
 from jwt.exceptions import InvalidKeyError
 
-from .errors import ConfigurationError, InvalidToken
-from .trusted_values import Hidden, TrustedValue
+from ..errors import ConfigurationError, InvalidToken
+from ..trusted_values import Hidden, TrustedValue
 from .weak_secrets import find_weakness
 
 AlgorithmName = Literal[

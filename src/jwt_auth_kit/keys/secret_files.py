@@ -5,7 +5,7 @@ import os
 import stat
 from pathlib import Path
 
-from .errors import ConfigurationError
+from ..errors import ConfigurationError
 
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 

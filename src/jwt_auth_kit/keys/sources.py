@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from .errors import ConfigurationError
-from .key_ring import ALWAYS, KeyRing, KeySource, RingKey
-from .keys import AlgorithmName, Key
+from ..errors import ConfigurationError
+from ..settings import AuthSettings
+from .key import AlgorithmName, Key
+from .ring import ALWAYS, KeyRing, KeySource, RingKey
 from .secret_files import check_directory, is_readable_by_others, read_secret_file, warn_of_readers
-from .settings import AuthSettings
 
 MOMENTS = ("published_at", "activate_at", "retired_at", "revoked_at")
 """Members of a stored JWK beside those of RFC 7517, which allows others (section 4)."""

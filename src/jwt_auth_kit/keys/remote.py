@@ -11,9 +11,9 @@ from datetime import timedelta
 from ipaddress import ip_address
 from typing import Any
 
-from .encoding import read_object
-from .errors import ConfigurationError, InvalidToken, KeysUnavailable
-from .keys import Key, public_members
+from ..encoding import read_object
+from ..errors import ConfigurationError, InvalidToken, KeysUnavailable
+from .key import Key, public_members
 
 try:
     import httpx
