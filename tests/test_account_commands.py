@@ -166,7 +166,20 @@ class TestCreateAdmin:
         assert console.do(lambda kit: kit.users.get_by_email(EMAIL)) is None
 
     def test_what_is_no_address_is_a_usage_error(self, console: Console) -> None:
-        assert "no e-mail address" in console.failure("users", "create-admin", KIT, "ada", code=2)
+        told = console.failure("users", "create-admin", KIT, "ada@localhost", code=2)
+
+        assert "Not a valid e-mail address: the part after the @ has no dot" in told
+
+    def test_spaces_around_an_address_are_stripped(
+        self, console: Console, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        type_in(monkeypatch, f"{PASSWORD}\n".encode())
+
+        made = console("users", "create-admin", KIT, f" {EMAIL}\n")
+        told = console("users", "set-role", KIT, f" {EMAIL} ", "user")
+
+        assert made.startswith(f"{EMAIL} is an administrator.")
+        assert told == f"{EMAIL} had the role admin and has the role user now.\n"
 
     def test_without_any_input_there_is_no_password(
         self, console: Console, monkeypatch: pytest.MonkeyPatch

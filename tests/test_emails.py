@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps import PASSWORD, register, serve
+from apps import PASSWORD, make_kit, register, serve
+from jwt_auth_kit import InvalidEmail
 from jwt_auth_kit.emails import check_email, normalize_email
 
 CASED = [*string.ascii_letters, *"ßẞıİIiſσςΣΩΥυϒΙιΪΰΐÅåÄäKK", *"ǅǆǄﬁﬀＡａ１։ԱևꙊꙋᏸᎰ"]
@@ -86,6 +87,59 @@ def test_an_address_with_an_odd_letter_signs_in_however_it_is_typed() -> None:
     assert len(forms) == 3
     assert {answer.status_code for answer in logins} == {200}
     assert {answer.status_code for answer in again} == {409}
+
+
+def test_spaces_around_an_address_are_stripped_at_sign_up_as_at_sign_in() -> None:
+    typed = " \tAda@Example.com\u00a0\n"
+    body = {"email": typed, "password": PASSWORD}
+
+    with serve() as client:
+        signed_up = register(client, typed)
+        again = client.post("/auth/register", json=body | {"email": "ada@example.com"})
+        login = client.post("/auth/login", json=body)
+
+    assert signed_up["email"] == "ada@example.com"
+    assert again.status_code == 409
+    assert login.json()["user_id"] == signed_up["user_id"]
+
+
+async def test_code_that_makes_accounts_strips_spaces_too() -> None:
+    kit = make_kit()
+
+    registered = await kit.register(" ada@example.com ", PASSWORD)
+    created = await kit.create_user("bob@example.com\n", PASSWORD)
+
+    assert registered.user.email == "ada@example.com"
+    assert (created.email, created.display_name) == ("bob@example.com", "bob")
+
+
+@pytest.mark.parametrize(
+    ("email", "why"),
+    [
+        ("test@localhost", ": the part after the @ has no dot"),
+        (" test@localhost ", ": the part after the @ has no dot"),
+        ("admin@intranet", ": the part after the @ has no dot"),
+        ("ada@app.test", ": the part after the @ is reserved; use example.com in tests"),
+        ("ada@printer.LOCAL", ": the part after the @ is reserved; use example.com in tests"),
+        ("ada@localhost。test", ": the part after the @ is reserved; use example.com in tests"),
+        ("ada", ""),
+        ("ada@", ""),
+        ("ada@[127.0.0.1]", ""),
+        ("ada@b..de", ""),
+        ("@localhost", ""),
+    ],
+)
+async def test_who_is_refused_is_told_why_the_address_is_none(email: str, why: str) -> None:
+    message = f"Not a valid e-mail address{why}"
+
+    with serve() as client:
+        answer = client.post("/auth/register", json={"email": email, "password": PASSWORD})
+    with pytest.raises(InvalidEmail) as refused:
+        await make_kit().create_user(email, PASSWORD)
+
+    assert answer.status_code == 422
+    assert [each["msg"] for each in answer.json()["detail"]] == [message]
+    assert str(refused.value) == message
 
 
 @pytest.mark.parametrize("email", ["admin@localhost", "J\u030c@localhost", "İ@LOCALHOST"])

@@ -199,8 +199,8 @@ def _add_user(verb: argparse.ArgumentParser) -> None:
 def _email(text: str) -> str:
     try:
         return check_email(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError("this is no e-mail address") from None
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _role(text: str) -> str:

@@ -19,8 +19,8 @@ BIDI_CONTROLS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 def _email(value: str) -> str:
     try:
         return check_email(value)
-    except ValueError:
-        raise PydanticCustomError("email", "Not a valid e-mail address") from None
+    except ValueError as error:
+        raise PydanticCustomError("email", "{why}", {"why": str(error)}) from None
 
 
 def _printable(value: str) -> str:

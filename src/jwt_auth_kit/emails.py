@@ -3,9 +3,11 @@
 import unicodedata
 from collections.abc import Callable
 
-from email_validator import EmailNotValidError, validate_email
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
 MAX_EMAIL_LENGTH = 320
+DOTS = str.maketrans("\u3002\uff0e\uff61", "...")
+"""What domains in other scripts are typed with (RFC 3490 section 3.1)."""
 MAX_ROUNDS = 5  # two are enough for every letter of Unicode with every mark
 NOBODY = "0"
 """Looked up in the place of an unknown account, so that it costs the same."""
@@ -28,13 +30,28 @@ def normalize_email(email: str) -> str:
 def check_email(email: str) -> str:
     """Return *email* normalised for a new account; what it returns is its own spelling.
 
+    Spaces around it are stripped.
+
     Raises:
-        ValueError: it is not an e-mail address; the message does not repeat it.
+        ValueError: it is not an e-mail address; the message says why and does not repeat it.
     """
+    email = email.strip()
     try:
         return _settled(email, _normalized)
     except EmailNotValidError:
-        raise ValueError("not a valid e-mail address") from None
+        raise ValueError(f"Not a valid e-mail address{_explain(email)}") from None
+
+
+def _explain(email: str) -> str:
+    """Tell what is wrong with a domain that works in a network of one's own."""
+    name, _, domain = email.translate(DOTS).lower().rpartition("@")
+    if not name or not domain or domain.startswith("["):
+        return ""
+    if "." not in domain:
+        return ": the part after the @ has no dot"
+    if domain.rpartition(".")[2] in SPECIAL_USE_DOMAIN_NAMES:
+        return ": the part after the @ is reserved; use example.com in tests"
+    return ""
 
 
 def _normalized(email: str) -> str:

@@ -664,8 +664,8 @@ class _Refused(Exception):
 def _check_email(email: str) -> str:
     try:
         return check_email(email)
-    except ValueError:
-        raise InvalidEmail from None
+    except ValueError as error:
+        raise InvalidEmail(str(error)) from None
 
 
 async def _retried(attempt: Callable[[], Awaitable[T]]) -> T:
