@@ -1,6 +1,7 @@
 """Errors, handlers and columns of a host: its own routes answer as ours do, and never with 500."""
 
 import enum
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -143,19 +144,94 @@ async def test_a_role_column_may_be_an_enum_or_null(tmp_path: Path) -> None:
     assert asked.json() == "admin"
 
 
-async def test_a_role_that_the_enum_lacks_is_told_before_anything_is_written(
-    tmp_path: Path,
+class Rank(enum.IntEnum):
+    """An enum of numbers, whose names are the roles."""
+
+    user = 1
+    admin = 2
+
+
+class Ranked(Base):
+    """An account whose role is a member of an enum of numbers."""
+
+    __tablename__ = "ranked"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(String(320), unique=True)
+    display_name: Mapped[str | None] = mapped_column(String(100))
+    role: Mapped[Rank] = mapped_column(Enum(Rank))
+    is_active: Mapped[bool] = mapped_column(default=True)
+    password_hash: Mapped[str | None] = mapped_column(String(255))
+
+
+class Listed(Base):
+    """An account whose role is one of two strings, or NULL."""
+
+    __tablename__ = "listed"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(String(320), unique=True)
+    display_name: Mapped[str | None] = mapped_column(String(100))
+    role: Mapped[str | None] = mapped_column(Enum("user", "admin", name="listed_role"))
+    is_active: Mapped[bool] = mapped_column(default=True)
+    password_hash: Mapped[str | None] = mapped_column(String(255))
+
+
+@pytest.mark.parametrize("model", [Member, Ranked, Listed])
+async def test_every_route_knows_a_role_from_an_enum_column(
+    model: type[Base], tmp_path: Path
+) -> None:
+    body = {"email": EMAIL, "password": PASSWORD}
+    async with engine_on(tmp_path / "app.db") as engine:
+        async with engine.begin() as connection:
+            await connection.run_sync(Base.metadata.create_all)
+        kit = make_kit(users=SQLAlchemyUserStore(engine, model))
+        transport = ASGITransport(make_app(kit))
+        async with AsyncClient(transport=transport, base_url="https://testserver") as client:
+
+            async def look(signed_in: dict[str, str]) -> list[object]:
+                headers = {"Authorization": f"Bearer {signed_in['access_token']}"}
+                me = await client.get("/auth/me", headers=headers)
+                admin = await client.get("/admin", headers=headers)
+                return [signed_in["role"], me.json()["role"], admin.status_code]
+
+            new = (await client.post("/auth/register", json=body)).json()
+            as_user = await look(new)
+            await kit.set_role(new["user_id"], "admin")
+            login = (await client.post("/auth/login", json=body)).json()
+            as_admin = await look(login)
+            sent = {"refresh_token": login["refresh_token"]}
+            refreshed = (await client.post("/auth/refresh", json=sent)).json()
+        await kit.aclose()
+
+    assert as_user == ["user", "user", 403]
+    assert as_admin == ["admin", "admin", 200]
+    assert refreshed["role"] == "admin"
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        (Member, r"Member\.role takes user, admin, not 'editor'"),
+        (Ranked, r"Ranked\.role takes user, admin, not 'editor'"),
+        (Listed, r"Listed\.role takes user, admin, not 'editor'"),
+    ],
+)
+async def test_a_role_that_the_column_cannot_hold_is_told_before_anything_is_written(
+    model: type[Base], told: str, tmp_path: Path
 ) -> None:
     async with engine_on(tmp_path / "app.db") as engine:
         async with engine.begin() as connection:
             await connection.run_sync(Base.metadata.create_all)
-        store = SQLAlchemyUserStore(engine, Member)
+        store = SQLAlchemyUserStore(engine, model)
         new = NewUser(email=EMAIL, display_name="Ada", password_hash="h", role="editor")
 
-        with pytest.raises(ConfigurationError, match="Role has no member with the value 'editor'"):
+        with pytest.raises(ConfigurationError, match=told):
             await store.create(new)
-
         assert await store.get_by_email(EMAIL) is None
+        ada = await store.create(replace(new, role="user"))
+        with pytest.raises(ConfigurationError, match=told):
+            await store.set_role(str(ada.id), "editor")
 
 
 class TestTokenForm:

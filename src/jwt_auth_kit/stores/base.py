@@ -241,7 +241,8 @@ class User(Protocol):
     def role(self) -> str:
         """``user``, ``admin`` or a role of the application.
 
-        A member of an ``Enum`` is read by its value, and None as ``user``.
+        A member of an ``Enum`` is read by its value, or by its name where the value is not a
+        string; None is ``user``.
         """
         ...
 
@@ -308,9 +309,14 @@ class AnyUser(Protocol):
 def read_role(user: User) -> str:
     """Return the role of *user* as tokens carry it."""
     role: object = user.role
+    return "user" if role is None else name_role(role)
+
+
+def name_role(role: object) -> str:
+    """Return what tokens carry for *role*: of an ``Enum``, the value if that is a string."""
     if isinstance(role, Enum):
-        role = role.value
-    return "user" if role is None else str(role)
+        return role.value if isinstance(role.value, str) else role.name
+    return str(role)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,6 +68,7 @@ from .base import (
     Revocations,
     StaleLogin,
     StoredSession,
+    name_role,
 )
 from .base import User as UserProtocol
 from .engines import check_engine
@@ -494,14 +495,17 @@ class SQLAlchemyUserStore:
             return bool(cast("Any", result).rowcount == 1)
 
     def _role(self, role: str) -> Any:
-        """Return *role* as its column holds it: an ``Enum`` column wants a member."""
-        enum = getattr(getattr(self._model.role, "type", None), "enum_class", None)
-        if enum is None:
+        """Return *role* as its column holds it: that of an ``Enum`` class wants a member."""
+        kind = getattr(self._model.role, "type", None)
+        known = getattr(kind, "enum_class", None) or getattr(kind, "enums", None)
+        if known is None:
             return role
-        for member in enum:
-            if member.value == role:
-                return member
-        raise ConfigurationError(f"{enum.__name__} has no member with the value {role!r}.")
+        members = {name_role(member): member for member in known}
+        if role not in members:
+            raise ConfigurationError(
+                f"{self._model.__name__}.role takes {', '.join(members)}, not {role!r}."
+            )
+        return members[role]
 
     def _has_id(self, user_id: str) -> ColumnElement[bool]:
         """Compare in the column's own type; what that type cannot hold is nobody's id."""
