@@ -10,6 +10,7 @@ from typing import Any, NoReturn, TypeVar, cast
 from .current_user import NO_SCOPES, CurrentUser
 from .emails import NOBODY, check_email, normalize_email
 from .errors import (
+    ConfigurationError,
     EmailTaken,
     InvalidCredentials,
     InvalidEmail,
@@ -26,6 +27,7 @@ from .keys.ring import KeyRing
 from .keys.sources import open_ring
 from .password_policy import PasswordPolicy
 from .passwords import Argon2Hasher, PasswordHasher, Passwords, why_unusable
+from .payloads import HEADER, Carrier
 from .rejections import RejectionAlarm
 from .session_manager import SessionManager, SignedIn
 from .sessions import Session
@@ -41,13 +43,15 @@ from .stores.base import (
     UserStoreOf,
     read_role,
 )
-from .stores.memory import MemoryTokenStore, MemoryUserStore
+from .stores.memory import MemoryTokenStore, MemoryUser, MemoryUserStore
 from .throttle import Attempt, LoginThrottle
 from .tokens import PROFILE_CLAIMS, Claims, JWTManager, TokenType, utc_now
 
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 
 MAX_TRIES = 5
+NEW_ID = "0" * 36
+"""As long as the id of a new account may be, a UUID."""
 
 T = TypeVar("T")
 
@@ -57,6 +61,9 @@ class AuthKit:
 
     Events of the audit trail hold *client*, where a request came from, and *actor*, who did it for
     the user: the id of an administrator, or the name of a program.
+
+    *carrier* is what takes tokens to the client, and limits how long an access token may be: give
+    ``CookieTransport().carrier`` in a login route of your own that sets cookies.
 
     Args:
         users: where accounts are kept; in memory by default.
@@ -69,7 +76,8 @@ class AuthKit:
         on_event: called with each event of the audit trail; writes to ``logging`` by default.
         profile_claims: the user's data an access token carries beside id and role.
         scopes: tells which scopes a user's access tokens get, given the account as *users* returns
-            it; none by default.
+            it; none by default. A sign-up asks it first about an account that is still to be
+            made, with address, name and role; an error of it is ignored then.
         clock: tells the moment; another one is for tests.
 
     Raises:
@@ -131,10 +139,12 @@ class AuthKit:
         *,
         display_name: str | None = None,
         client: Client = UNKNOWN_CLIENT,
+        carrier: Carrier = HEADER,
     ) -> SignedIn:
         """Make an account with the role ``user`` and sign it in.
 
         Raises:
+            ConfigurationError: its access token would be longer than *carrier* takes.
             EmailTaken: there is an account with this address.
             TooManyAttempts: too many signed up from this network.
             WeakPassword: the password policy refuses the password.
@@ -142,10 +152,11 @@ class AuthKit:
         """
         address = _check_email(email)
         await self.password_policy.check(password, personal=(address, display_name))
+        self._require_room_for_new(address, display_name, carrier)
         async with self._counted_sign_up(client):
             user = await self._create(address, password, display_name, "user", client)
         await self.audit.record("registered", str(user.id), client=client)
-        return await self._begin(str(user.id), client)
+        return await self._begin(str(user.id), client, carrier)
 
     async def create_user(
         self,
@@ -173,11 +184,17 @@ class AuthKit:
         return user
 
     async def login(
-        self, email: str, password: str, *, client: Client = UNKNOWN_CLIENT
+        self,
+        email: str,
+        password: str,
+        *,
+        client: Client = UNKNOWN_CLIENT,
+        carrier: Carrier = HEADER,
     ) -> SignedIn:
         """Sign in with a password and begin a session.
 
         Raises:
+            ConfigurationError: the access token would be longer than *carrier* takes.
             InvalidCredentials: unknown address, wrong password or disabled account.
             TooManyAttempts: this account, or this network, has tried too often.
             Busy: too many passwords are waiting to be checked.
@@ -185,24 +202,29 @@ class AuthKit:
         address = normalize_email(email)
         attempt = await self._reserve_attempt(address, client)
         async with self._refusing(attempt, client), self._given_back_if_unavailable(attempt):
-            signed_in = await _retried(lambda: self._login(address, password, attempt, client))
+            signed_in = await _retried(
+                lambda: self._login(address, password, attempt, client, carrier)
+            )
         await self.throttle.confirm(attempt)
         return signed_in
 
-    async def refresh(self, refresh_token: str, *, client: Client = UNKNOWN_CLIENT) -> SignedIn:
+    async def refresh(
+        self, refresh_token: str, *, client: Client = UNKNOWN_CLIENT, carrier: Carrier = HEADER
+    ) -> SignedIn:
         """Give a new access token, and the refresh token that belongs to it.
 
         Within the reuse window one refresh token always gets the same successor, so two tabs
         or a repeated request do no harm.
 
         Raises:
+            ConfigurationError: the access token would be longer than *carrier* takes.
             RefreshReused: the token was spent; the session is over.
             SessionExpired: idle or absolute end.
             SessionRevoked: ended by a logout, a password change or an administrator.
             InvalidToken: not a refresh token of a session.
         """
         try:
-            return await self._sessions.refresh(refresh_token, client=client)
+            return await self._sessions.refresh(refresh_token, client=client, carrier=carrier)
         except InvalidToken as error:
             await self._rejections.ring(error, client)
             raise
@@ -373,7 +395,13 @@ class AuthKit:
         await self.audit.record("sessions_ended", user_id, client=client, actor=actor)
 
     async def change_password(
-        self, user_id: str, current: str, new: str, *, client: Client = UNKNOWN_CLIENT
+        self,
+        user_id: str,
+        current: str,
+        new: str,
+        *,
+        client: Client = UNKNOWN_CLIENT,
+        carrier: Carrier = HEADER,
     ) -> SignedIn:
         """Replace the password, end every session, and begin a new one for the caller.
 
@@ -381,12 +409,14 @@ class AuthKit:
         logins too.
 
         Raises:
+            ConfigurationError: the access token would be longer than *carrier* takes.
             InvalidCredentials: *current* is wrong, or the account is gone or disabled.
             TooManyAttempts: *current* was guessed too often.
             WeakPassword: the password policy refuses *new*.
         """
         user = await self._prove(user_id, current, client)
         await self.password_policy.check(new, personal=(user.email, user.display_name))
+        self._sessions.require_room(user, carrier, epoch=int(self.now().timestamp()))
         new_hash = await self.passwords.hash(new, ip=client.ip)
         address = normalize_email(user.email)
         # A login that runs beside this may have read the old hash. Ending sessions first makes
@@ -402,7 +432,7 @@ class AuthKit:
         await self.throttle.forget_networks(address, but=client.ip)
         await self.failed_logins.clear(user_id)
         await self.audit.record("password_changed", user_id, client=client)
-        return await self._begin(user_id, client)
+        return await self._begin(user_id, client, carrier)
 
     async def set_password(
         self,
@@ -559,10 +589,10 @@ class AuthKit:
 
     @asynccontextmanager
     async def _given_back_if_unavailable(self, attempt: Attempt) -> AsyncIterator[None]:
-        # A wrong password is never answered by a 503, so nothing is learnt for free here.
+        # A wrong password is answered by neither, so nothing is learnt for free here.
         try:
             yield
-        except ServiceUnavailable:
+        except (ServiceUnavailable, ConfigurationError):
             await self.throttle.cancel(attempt)
             raise
 
@@ -596,7 +626,7 @@ class AuthKit:
         return user
 
     async def _login(
-        self, address: str, password: str, attempt: Attempt, client: Client
+        self, address: str, password: str, attempt: Attempt, client: Client, carrier: Carrier
     ) -> SignedIn:
         # Unknown accounts take the same three reads and one hash as known ones, so that time
         # does not tell them apart. The user is read again after the epochs: whoever ends all
@@ -610,8 +640,9 @@ class AuthKit:
             password, user.password_hash if user else None, ip=client.ip
         )
         user = await self._admit(user, attempt, matches=matches)
+        self._sessions.require_room(user, carrier, epoch=epochs.epoch)
         await self._rehash(user, password, client)
-        return await self._sessions.begin(user, epoch=epochs.epoch, client=client)
+        return await self._sessions.begin(user, epoch=epochs.epoch, client=client, carrier=carrier)
 
     async def _rehash(self, user: User, password: str, client: Client) -> None:
         old_hash = user.password_hash
@@ -641,13 +672,29 @@ class AuthKit:
             raise UserNotFound
         return user
 
-    async def _begin(self, user_id: str, client: Client) -> SignedIn:
+    def _require_room_for_new(
+        self, address: str, display_name: str | None, carrier: Carrier
+    ) -> None:
+        """Refuse a sign-up whose tokens would be too long, as far as is known before it is made."""
+        account = MemoryUser(
+            id=NEW_ID, email=address, display_name=display_name or address.partition("@")[0]
+        )
+        try:
+            self._sessions.require_room(account, carrier)
+        except ConfigurationError:
+            raise
+        except Exception:  # noqa: BLE001  scopes() may need what only the store's own class has
+            return
+
+    async def _begin(self, user_id: str, client: Client, carrier: Carrier) -> SignedIn:
         """Begin a session for a user who just proved to be one."""
 
         async def begin() -> SignedIn:
             epochs = await self.tokens.epochs(user_id)
             user = await self.get_user(user_id)
-            return await self._sessions.begin(user, epoch=epochs.epoch, client=client)
+            return await self._sessions.begin(
+                user, epoch=epochs.epoch, client=client, carrier=carrier
+            )
 
         return await _retried(begin)
 

@@ -73,7 +73,7 @@ from .password_policy import WeakPassword
 from .protection import public
 from .session_manager import SignedIn
 from .stores.base import MAX_LISTED, User, read_role
-from .transports import NO_STORE, BearerTransport, CookieTransport, Transport
+from .transports import NO_STORE, BearerTransport, CookieTransport, Transport, carrier_of
 
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 
@@ -245,7 +245,11 @@ async def register(
     client = installation.read_client(request)
     with _policy_of("password"):
         signed_in = await installation.kit.register(
-            body.email, body.password, display_name=body.display_name, client=client
+            body.email,
+            body.password,
+            display_name=body.display_name,
+            client=client,
+            carrier=carrier_of(_answering(request)[0]),
         )
     await _end_replaced_session(request, client)
     return _answer(request, response, signed_in)
@@ -256,7 +260,10 @@ async def login(body: AuthLoginBody, request: Request, response: Response) -> Au
     """Sign in with e-mail and password."""
     installation = get_installation(request)
     client = installation.read_client(request)
-    signed_in = await installation.kit.login(body.email, body.password, client=client)
+    carrier = carrier_of(_answering(request)[0])
+    signed_in = await installation.kit.login(
+        body.email, body.password, client=client, carrier=carrier
+    )
     await _end_replaced_session(request, client)
     return _answer(request, response, signed_in)
 
@@ -315,7 +322,9 @@ async def refresh(
     if credential is None:
         raise NotAuthenticated
     client = installation.read_client(request)
-    signed_in = await installation.kit.refresh(credential.token, client=client)
+    signed_in = await installation.kit.refresh(
+        credential.token, client=client, carrier=carrier_of(credential.transport)
+    )
     return _answer(request, response, signed_in, credential.transport)
 
 
@@ -392,15 +401,17 @@ async def change_password(
 ) -> AuthSignedInBody:
     """Change the caller's password; every other session ends, this one goes on as a new one."""
     installation = get_installation(request)
+    sent = installation.read_access_token(request)
+    transport = _answering(request)[0] if sent is None else sent.transport
     with _policy_of("new_password"):
         signed_in = await installation.kit.change_password(
             user.id,
             body.current_password,
             body.new_password,
             client=installation.read_client(request),
+            carrier=carrier_of(transport),
         )
-    sent = installation.read_access_token(request)
-    return _answer(request, response, signed_in, None if sent is None else sent.transport)
+    return _answer(request, response, signed_in, transport)
 
 
 async def list_sessions(

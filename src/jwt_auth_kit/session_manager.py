@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from .errors import (
@@ -20,8 +21,9 @@ from .errors import (
     SessionRevoked,
     StoreUnavailable,
 )
-from .events import AuditTrail, Client, ClientSource
+from .events import UNKNOWN_CLIENT, AuditTrail, Client, ClientSource
 from .networks import get_network
+from .payloads import HEADER, Carrier
 from .revocations import AgingDict, RevocationFeed, RevocationWatch
 from .sessions import TOMBSTONE, Decision, Outcome, Session, confirm, decide
 from .settings import AuthSettings
@@ -105,29 +107,38 @@ class SessionManager:
         self._told: AgingDict[tuple[str, str | None], bool] = AgingDict(keep=settings.access_ttl)
         self._background: set[asyncio.Task[None]] = set()
 
-    async def begin(self, user: User, *, epoch: int, client: Client) -> SignedIn:
+    def require_room(self, user: User, carrier: Carrier, *, epoch: int = 0) -> None:
+        """Refuse to sign in *user* at *epoch*, before anything is written.
+
+        Raises:
+            ConfigurationError: the access token would be longer than *carrier* takes.
+        """
+        self._signed_in(user, self._start(user, epoch, UNKNOWN_CLIENT), epoch, carrier=carrier)
+
+    async def begin(
+        self, user: User, *, epoch: int, client: Client, carrier: Carrier = HEADER
+    ) -> SignedIn:
         """Begin a session for *user*, whose account was read after *epoch* was.
 
         Raises:
+            ConfigurationError: the access token would be longer than *carrier* takes.
             StaleLogin: all sessions of the user were ended meanwhile.
         """
-        session = Session.start(
-            str(user.id),
-            self._now(),
-            epoch=epoch,
-            idle_ttl=self._settings.refresh_ttl,
-            absolute_ttl=self._settings.session_ttl,
-            ip=client.ip,
-            user_agent=client.user_agent,
-        )
+        session = self._start(user, epoch, client)
+        sign = partial(self._signed_in, user, session, carrier=carrier)
+        # Before it is written: a session whose tokens cannot be made is of no use to anybody.
+        signed_in = sign(epoch)
         ended = await self._tokens.create(session, most=self._settings.max_sessions)
         await self._audit.record("logged_in", session.user_id, session_id=session.id, client=client)
         await self._tell_of_too_many(session, ended, client)
         if random.random() < PURGE_SHARE:  # noqa: S311  no secret
             self._run_later(self._purge())
-        return self._signed_in(user, session, await self._lift_epoch(session.user_id, epoch))
+        lifted = await self._lift_epoch(session.user_id, epoch)
+        return signed_in if lifted == epoch else sign(lifted)
 
-    async def refresh(self, refresh_token: str, *, client: Client) -> SignedIn:
+    async def refresh(
+        self, refresh_token: str, *, client: Client, carrier: Carrier = HEADER
+    ) -> SignedIn:
         """Give a new access token and the refresh token that belongs to it.
 
         See ``AuthKit.refresh`` for the errors.
@@ -140,8 +151,22 @@ class SessionManager:
                 await self._record_refusal(stored.session, "user_inactive", client)
                 raise SessionRevoked
             decision = _with_address(self._decide(stored, claims["gen"]), client)
-            if await self._apply(stored.session, decision, client):
-                return await self._answer(user, stored, decision, refresh_token, client)
+            await self._require_live(stored.session, decision, client)
+            session = stored.session.changed(decision.changes or {})
+            kept = decision.outcome in {Outcome.KEEP, Outcome.ADOPT}
+            sign = partial(
+                self._signed_in,
+                user,
+                session,
+                carrier=carrier,
+                refresh_token=refresh_token if kept else None,
+            )
+            # Before it is written: where it cannot be made, the client keeps its token.
+            signed_in = sign(stored.epochs.epoch)
+            if await self._write(stored.session, decision):
+                await self._record_refresh(stored.session, decision.outcome, client)
+                lifted = await self._lift_epoch(session.user_id, stored.epochs.epoch)
+                return signed_in if lifted == stored.epochs.epoch else sign(lifted)
             await _let_others_finish(attempt)
         raise StoreUnavailable
 
@@ -305,8 +330,8 @@ class SessionManager:
     def _confirmation(self, stored: StoredSession, gen: int) -> Decision:
         return confirm(stored.session, gen, self._now(), sessions_from=stored.epochs.sessions_from)
 
-    async def _apply(self, session: Session, decision: Decision, client: Client) -> bool:
-        """Do what was decided; False if another request was faster.
+    async def _require_live(self, session: Session, decision: Decision, client: Client) -> None:
+        """Let a refresh token pass that was not refused.
 
         Raises:
             SessionExpired: the decision was DEAD, by time.
@@ -319,34 +344,26 @@ class SessionManager:
         if decision.outcome is Outcome.REUSE:
             await self._end_reused(session, client)
             raise RefreshReused
+
+    async def _write(self, session: Session, decision: Decision) -> bool:
+        """Write what was decided; False if another request was faster."""
         if decision.changes is None:
             return True
         return await self._tokens.compare_and_set(
             session.user_id, session.id, session.version, decision.changes
         )
 
-    async def _answer(
-        self,
-        user: User,
-        stored: StoredSession,
-        decision: Decision,
-        refresh_token: str,
-        client: Client,
-    ) -> SignedIn:
-        session = stored.session.changed(decision.changes or {})
-        if decision.outcome is Outcome.ADOPT:
+    async def _record_refresh(self, session: Session, outcome: Outcome, client: Client) -> None:
+        if outcome is Outcome.ADOPT:
             await self._audit.record(
                 "session_adopted", session.user_id, session_id=session.id, client=client
             )
-        if decision.outcome in {Outcome.ROTATE, Outcome.RENEW}:
+        if outcome in {Outcome.ROTATE, Outcome.RENEW}:
             await self._audit.record(
                 "token_refreshed", session.user_id, session_id=session.id, client=client
             )
-        if decision.outcome in {Outcome.KEEP, Outcome.REPLAY, Outcome.ADOPT}:
-            await self._note_address(stored.session, decision.outcome, client)
-        kept = decision.outcome in {Outcome.KEEP, Outcome.ADOPT}
-        epoch = await self._lift_epoch(session.user_id, stored.epochs.epoch)
-        return self._signed_in(user, session, epoch, refresh_token=refresh_token if kept else None)
+        if outcome in {Outcome.KEEP, Outcome.REPLAY, Outcome.ADOPT}:
+            await self._note_address(session, outcome, client)
 
     async def _lift_epoch(self, user_id: str, epoch: int) -> int:
         """Return *epoch*, or one that this process accepts where the store has lost the newest.
@@ -358,8 +375,25 @@ class SessionManager:
             return epoch
         return await self.void_access_tokens(user_id)
 
+    def _start(self, user: User, epoch: int, client: Client) -> Session:
+        return Session.start(
+            str(user.id),
+            self._now(),
+            epoch=epoch,
+            idle_ttl=self._settings.refresh_ttl,
+            absolute_ttl=self._settings.session_ttl,
+            ip=client.ip,
+            user_agent=client.user_agent,
+        )
+
     def _signed_in(
-        self, user: User, session: Session, epoch: int, *, refresh_token: str | None = None
+        self,
+        user: User,
+        session: Session,
+        epoch: int,
+        *,
+        carrier: Carrier,
+        refresh_token: str | None = None,
     ) -> SignedIn:
         scopes = frozenset(() if self._scopes is None else self._scopes(user))
         user_data = {
@@ -370,7 +404,9 @@ class SessionManager:
         }
         life = min(self._settings.access_ttl, session.ends_at - self._now())
         tokens = TokenPair(
-            access_token=self._jwt.create_access_token(user_data, session=session, epoch=epoch),
+            access_token=self._jwt.create_access_token(
+                user_data, session=session, epoch=epoch, carrier=carrier
+            ),
             refresh_token=refresh_token or self._jwt.create_session_refresh_token(session),
             expires_in=max(0, int(life.total_seconds())),
         )

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NotRequired, TypedDict, cast
 
-from .encoding import ENCODER
 from .errors import ConfigurationError, ExpiredToken, InvalidToken, WrongTokenType
 from .jws import SignedToken, VerifiedToken, VerifiedTokens
 from .keys.key import Key
 from .keys.ring import KeyRing
+from .payloads import HEADER, Carrier, check_length, write_payload
 from .sessions import Session
 from .trusted_values import TrustedValue
 
@@ -130,13 +130,19 @@ class JWTManager:
         self._verified = VerifiedTokens[Claims]()
 
     def create_access_token(
-        self, user_data: Mapping[str, Any], *, session: Session | None = None, epoch: int = 0
+        self,
+        user_data: Mapping[str, Any],
+        *,
+        session: Session | None = None,
+        epoch: int = 0,
+        carrier: Carrier = HEADER,
     ) -> str:
         """Make an access token of *user_data*: ``user_id``, ``role``, ``email``, ``display_name``.
 
         With a *session* the token carries its id and generation, and ends no later than it.
 
         Raises:
+            ConfigurationError: it would be longer than *carrier* takes, or a claim is not JSON.
             ValueError: ``user_id`` is missing.
         """
         now = self.now()
@@ -161,7 +167,9 @@ class JWTManager:
         for name in self.profile_claims:
             if user_data.get(name) is not None:
                 claims[name] = user_data[name]
-        return self._sign(claims, "access")
+        token = self._sign(claims, "access")
+        check_length(token, claims, carrier)
+        return token
 
     def create_refresh_token(self, user_id: str) -> str:
         """Make a refresh token that belongs to no session.
@@ -369,7 +377,7 @@ class JWTManager:
             claims["iss"] = self.issuer
         if self.audience is not None:
             claims["aud"] = self.audience
-        payload = ENCODER.encode(claims).encode()
+        payload = write_payload(claims)
         return self.keys.signer(self.now()).sign(payload, token_type=HEADER_TYPES[token_type])
 
 

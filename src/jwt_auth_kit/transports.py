@@ -18,6 +18,7 @@ from .cross_site import (
     check_trusted_origins,
 )
 from .errors import ConfigurationError, InvalidToken
+from .payloads import HEADER, Carrier
 from .session_manager import SignedIn
 
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")
@@ -178,6 +179,15 @@ class CookieTransport:
             )
 
     @property
+    def carrier(self) -> Carrier:
+        """What to give to ``kit.login`` and its kin, in a login route of your own."""
+        return Carrier(
+            MAX_COOKIE_BYTES - len(self.cookie_name),
+            f"browsers keep {MAX_COOKIE_BYTES} bytes of a cookie, and {len(self.cookie_name)} are "
+            f"the name {self.cookie_name}",
+        )
+
+    @property
     def is_secure(self) -> bool:
         """Whether the cookies travel by HTTPS only."""
         return self._secure
@@ -282,6 +292,11 @@ class CookieTransport:
             httponly=True,
             samesite=self._samesite[name],
         )
+
+
+def carrier_of(transport: Transport) -> Carrier:
+    """Return what limits the access tokens that *transport* hands out."""
+    return transport.carrier if isinstance(transport, CookieTransport) else HEADER
 
 
 def _check_options(
