@@ -119,6 +119,11 @@ def test_every_pip_install_names_this_package_and_extras_it_has(page: Path) -> N
 
 
 @by_page
+def test_every_command_runs_on_systems_with_long_term_support(page: Path) -> None:
+    assert "--json" not in page.read_text(), "curl has had it since 7.82; Ubuntu 22.04 has 7.81"
+
+
+@by_page
 def test_every_link_leads_to_a_page_and_a_heading(page: Path) -> None:
     for link in LINK.finditer(FENCE.sub("", page.read_text())):
         target, _, anchor = link["target"].partition("#")

@@ -14,6 +14,7 @@ from jwt_auth_kit import (
     ExpiredToken,
     InvalidCredentials,
     InvalidToken,
+    KeyRing,
     MemoryTokenStore,
     MemoryUserStore,
     NewUser,
@@ -47,6 +48,38 @@ async def test_create_user_makes_an_admin_and_signs_nobody_in() -> None:
 
     assert user.role == "admin"
     assert events.names == ["registered"]
+
+
+@pytest.mark.parametrize("setting", ["issuer", "audience"])
+async def test_the_first_issuer_or_audience_signs_everybody_out(setting: str) -> None:
+    stores = {"users": MemoryUserStore(), "tokens": MemoryTokenStore(), "keys": KeyRing.random()}
+    without, with_one, with_another = (
+        make_kit(settings=values, **stores) for values in ({}, {setting: "shop"}, {setting: "bank"})
+    )
+    before = (await register(without)).tokens
+    after = (await with_one.login(EMAIL, PASSWORD)).tokens
+
+    for kit, tokens in [(with_one, before), (with_another, before), (with_another, after)]:
+        with pytest.raises(InvalidToken):
+            await kit.authenticate(tokens.access_token)
+        with pytest.raises(InvalidToken):
+            await kit.refresh(tokens.refresh_token)
+
+    assert (await without.refresh(before.refresh_token)).user.email == EMAIL
+
+
+async def test_taking_the_issuer_away_signs_nobody_out_and_taking_the_audience_does() -> None:
+    stores = {"users": MemoryUserStore(), "tokens": MemoryTokenStore(), "keys": KeyRing.random()}
+    without, from_shop, for_shop = (
+        make_kit(settings=values, **stores)
+        for values in ({}, {"issuer": "shop"}, {"audience": "shop"})
+    )
+    issued = (await register(from_shop)).tokens
+    intended = (await for_shop.login(EMAIL, PASSWORD)).tokens
+
+    assert (await without.refresh(issued.refresh_token)).user.email == EMAIL
+    with pytest.raises(InvalidToken):
+        await without.refresh(intended.refresh_token)
 
 
 async def test_a_token_without_a_session_ends_none() -> None:

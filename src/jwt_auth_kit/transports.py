@@ -142,7 +142,8 @@ class CookieTransport:
             signed in.
         refresh_samesite: the same for the refresh token.
         secure: False gives up HTTPS, the ``__Host-`` prefix and with them much of the
-            protection; browsers take secure cookies on http://localhost too.
+            protection. Chrome and Firefox take secure cookies on http://localhost too, Safari
+            does not.
 
     Raises:
         ConfigurationError: an option is impossible; the message says what to write.
