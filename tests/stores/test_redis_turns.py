@@ -5,7 +5,6 @@ import logging
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any
 
 import httpx
 import pytest
@@ -125,12 +124,11 @@ async def test_connections_that_the_application_holds_are_waited_for(
 ) -> None:
     async with client_of(redis_server, 1) as client:
         store = RedisTokenStore(client)
-        pool: Any = client.connection_pool  # its methods have no types
-        held = await pool.get_connection()
+        holder = await client.client().initialize()  # one connection of the pool
         asking = [asyncio.create_task(store.count_failure("ann")) for _ in range(10)]
         await asyncio.sleep(0.2)
 
-        await pool.release(held)
+        await holder.aclose()
 
         assert sorted(await asyncio.gather(*asking)) == list(range(1, 11))
 
@@ -140,14 +138,13 @@ async def test_waiting_for_a_connection_has_an_end(
 ) -> None:
     async with client_of(redis_server, 1) as client:
         store = RedisTokenStore(client)
-        pool: Any = client.connection_pool  # its methods have no types
-        held = await pool.get_connection()
+        holder = await client.client().initialize()  # one connection of the pool
 
         refused = await asyncio.gather(
             *(store.epochs("ann") for _ in range(3)), return_exceptions=True
         )
 
-        await pool.release(held)
+        await holder.aclose()
         assert [type(error) for error in refused] == [StoreUnavailable] * 3
         assert {record.levelno for record in caplog.records} == {logging.ERROR}
         assert "max_connections" in caplog.text
