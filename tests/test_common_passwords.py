@@ -11,7 +11,7 @@ from jwt_auth_kit import PasswordPolicy, WeakPassword
 
 
 def read_list(name: str) -> list[str]:
-    return (files("jwt_auth_kit") / name).read_text("utf-8").splitlines()
+    return (files("jwt_auth_kit.passwords") / name).read_text("utf-8").splitlines()
 
 
 LISTED = read_list("common_passwords.txt")

@@ -28,7 +28,7 @@ from jwt_auth_kit import (
     TooManyAttempts,
 )
 from jwt_auth_kit.checks import find_problems
-from jwt_auth_kit.passwords import Passwords
+from jwt_auth_kit.passwords.hashers import Passwords
 from jwt_auth_kit.stores.redis import RedisTokenStore
 from jwt_auth_kit.stores.sqlalchemy import SQLAlchemyTokenStore, create_schema
 

@@ -57,7 +57,7 @@ from jwt_auth_kit import (
     log_event,
     require_owner,
 )
-from jwt_auth_kit.passwords import DEFAULT_THREADS, MAX_QUEUE
+from jwt_auth_kit.passwords.hashers import DEFAULT_THREADS, MAX_QUEUE
 from jwt_auth_kit.stores.sqlalchemy import SQLAlchemyUserStore, create_schema
 from test_cookies import REFRESH, browser
 from test_wycheproof import ATTACKS, OURS, TOKEN
@@ -716,7 +716,7 @@ class TestTheSource:
         # Only to check the hashes that other frameworks made.
         for name in ("new", "pbkdf2_hmac", "scrypt"):
             assert {path for path, used in of_standard_library("hashlib") if used == name} == {
-                "framework_hashes"
+                "passwords/framework_hashes"
             }
         # The context of httpx, made once.
         assert {path for path, _ in of_standard_library("ssl")} == {"keys/remote"}

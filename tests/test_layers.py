@@ -16,24 +16,24 @@ LAYERS = [
     {"errors", "emails", "networks", "proxy_signs", "remembered_networks", "terminal"}
     | {"stores.failures", "keys.weak_secrets"},
     {"trusted_values", "keys.secret_files", "encoding"},
-    {"password_pool"},
+    {"passwords.pool"},
     {
         "settings",
-        "passwords",
+        "passwords.hashers",
         "sessions",
         "events",
         "bodies",
-        "framework_hashes",
-        "common_passwords",
+        "passwords.framework_hashes",
+        "passwords.common_passwords",
     },
     {
-        "password_policy",
+        "passwords.policy",
         "stores.base",
         "stores.engines",
         "stores.turns",
         "attempt_logs",
         "peers",
-        "old_hashes",
+        "passwords.old_hashes",
     },
     {"keys.key", "throttle", "revocations", "rejections"}
     | {"stores.memory", "stores.sqlalchemy", "stores.redis"},
@@ -49,7 +49,7 @@ LAYERS = [
     {"dependencies", "checks"},
     {"protection", "websockets"},
     {"router", "jwks", "password_checks"},
-    {"keys"},
+    {"keys", "passwords"},
     {"__init__", "__main__", "testing.token_stores", "testing.user_stores", "testing.routes"}
     | {"testing.failure_stores", "testing.users"},
     {"testing"},
@@ -78,8 +78,8 @@ WRAPPERS = {
     "starlette": HTTP,
     "jwt": {"keys.key"},
     "cryptography": {"keys.key"},
-    "argon2": {"passwords"},
-    "passlib": {"old_hashes"},
+    "argon2": {"passwords.hashers"},
+    "passlib": {"passwords.old_hashes"},
     "limits": {"attempt_logs"},
     "httpx": {"keys.remote"},
     "email_validator": {"emails"},
@@ -138,7 +138,7 @@ def layer_of(name: str) -> int:
 def test_the_test_sees_the_imports() -> None:
     assert {"errors", "keys.key", "sessions"} <= set(own_imports("tokens"))
     assert {"errors", "sessions", "stores.base"} <= set(own_imports("stores.sqlalchemy"))
-    assert "passlib" in set(foreign_imports("old_hashes"))
+    assert "passlib" in set(foreign_imports("passwords.old_hashes"))
     assert {"router", "kit", "tokens"} <= set(own_imports("__init__"))
     assert {"testing.token_stores", "testing.user_stores"} <= set(own_imports("testing"))
 

@@ -15,10 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jwt_auth_kit.errors import ConfigurationError
-from jwt_auth_kit.password_policy import PasswordPolicy, WeakPassword, WeakReason
+from jwt_auth_kit.passwords.policy import PasswordPolicy, WeakPassword, WeakReason
 
 GOOD = "correct horse battery"
-LISTED = (files("jwt_auth_kit") / "common_passwords.txt").read_text("utf-8").split("\n")[:-1]
+LISTED = (
+    (files("jwt_auth_kit.passwords") / "common_passwords.txt").read_text("utf-8").split("\n")[:-1]
+)
 ADA = ("ada.lovelace+news@analytical.example", "Countess Ada King", None, "")
 
 
@@ -184,7 +186,7 @@ class TestCommon:
                 if event == "open" and str(arguments[0]).endswith("common_passwords.txt"):
                     opened.append(arguments[0])
             sys.addaudithook(watch)
-            from jwt_auth_kit.password_policy import PasswordPolicy
+            from jwt_auth_kit.passwords.policy import PasswordPolicy
             policy = PasswordPolicy()
             print(len(opened))
             for _ in range(3):

@@ -13,7 +13,7 @@ from httpx import ASGITransport, AsyncClient, Response
 
 from apps import PASSWORD, make_app, make_kit
 from jwt_auth_kit import AuthKit, Busy, LoginThrottle, get_auth
-from jwt_auth_kit.passwords import Passwords
+from jwt_auth_kit.passwords.hashers import Passwords
 
 A, B, C = "192.0.2.1", "198.51.100.2", "203.0.113.3"
 UNKNOWN = None

@@ -32,7 +32,7 @@ from jwt_auth_kit import (
     TooManyAttempts,
     WeakPassword,
 )
-from jwt_auth_kit.passwords import Passwords
+from jwt_auth_kit.passwords.hashers import Passwords
 
 NEW = "a new staple every day"
 WEAK = ["short 1", "x" * 129, "password123", EMAIL, "Ada Lovelace 1815"]

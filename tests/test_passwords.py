@@ -14,7 +14,7 @@ from anyio.to_thread import run_sync
 from passlib import hash as old_hashes
 
 from jwt_auth_kit import Argon2Hasher, Busy, ConfigurationError, PasslibHasher, PasswordHasher
-from jwt_auth_kit.passwords import Passwords
+from jwt_auth_kit.passwords.hashers import Passwords
 
 PASSWORD = "correct horse battery staple"
 

@@ -29,7 +29,7 @@ from jwt_auth_kit import (
     SignedIn,
     StoreUnavailable,
 )
-from jwt_auth_kit.passwords import Argon2Hasher
+from jwt_auth_kit.passwords.hashers import Argon2Hasher
 from jwt_auth_kit.settings import unknown_variables
 from jwt_auth_kit.stores.base import Revocations
 

@@ -21,7 +21,7 @@ from jwt_auth_kit import (
     TooManyAttempts,
     WeakPassword,
 )
-from jwt_auth_kit.passwords import Passwords
+from jwt_auth_kit.passwords.hashers import Passwords
 from jwt_auth_kit.stores.memory import MemoryUser
 
 OTHER_ADDRESS = "192.0.2.2"

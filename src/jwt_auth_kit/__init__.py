@@ -55,9 +55,14 @@ from .installation import install
 from .jwks import create_jwks_router
 from .keys import Key, KeyDirectory, KeyFile, KeyRing, KeySet, KeySource, RingKey
 from .kit import AuthKit
-from .old_hashes import PasslibHasher
-from .password_policy import PasswordPolicy, WeakPassword
-from .passwords import Argon2Hasher, HashReader, PasswordHasher
+from .passwords import (
+    Argon2Hasher,
+    HashReader,
+    PasslibHasher,
+    PasswordHasher,
+    PasswordPolicy,
+    WeakPassword,
+)
 from .protection import deny_by_default, public
 from .router import auth_router, create_auth_router
 from .session_manager import SignedIn

@@ -10,7 +10,7 @@ from .emails import check_email, normalize_email
 from .errors import ConfigurationError
 from .hosts import CommandFailed, load_kit, run_on
 from .kit import AuthKit
-from .password_policy import WeakPassword
+from .passwords.policy import WeakPassword
 from .sessions import Session
 from .stores.base import User, read_role
 from .stores.memory import MemoryTokenStore, MemoryUserStore

@@ -17,7 +17,7 @@ from .errors import ConfigurationError, StoreUnavailable
 from .installation import Installation, ensure_installed
 from .kit import AuthKit
 from .openapi import has_token_route
-from .passwords import Argon2Hasher
+from .passwords.hashers import Argon2Hasher
 from .proxy_signs import find_proxy_sign
 from .settings import unknown_variables
 from .stores.memory import MemoryTokenStore, MemoryUserStore

@@ -24,7 +24,7 @@ AuthError                     an HTTPException, so it needs no handler
 ├── BodyTooLarge        413
 ├── NotJSON             415
 ├── InvalidEmail        422   also a ValueError
-├── WeakPassword        422   in password_policy; also a ValueError
+├── WeakPassword        422   in passwords.policy; also a ValueError
 ├── TooManyAttempts     429   too many passwords were tried, or too many signed up
 └── ServiceUnavailable  503
     ├── StoreUnavailable      the database did not answer

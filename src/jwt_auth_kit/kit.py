@@ -25,8 +25,8 @@ from .events import UNKNOWN_CLIENT, AuditTrail, Client, ClientSource, EventHook,
 from .failed_logins import FailedLogins
 from .keys.ring import KeyRing
 from .keys.sources import open_ring
-from .password_policy import PasswordPolicy
-from .passwords import Argon2Hasher, PasswordHasher, Passwords, why_unusable
+from .passwords.hashers import Argon2Hasher, PasswordHasher, Passwords, why_unusable
+from .passwords.policy import PasswordPolicy
 from .payloads import HEADER, Carrier
 from .rejections import RejectionAlarm
 from .session_manager import SessionManager, SignedIn

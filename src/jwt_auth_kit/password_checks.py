@@ -10,8 +10,8 @@ from .checks import Finding
 from .errors import StoreUnavailable
 from .installation import ensure_installed
 from .kit import AuthKit
-from .old_hashes import PasslibHasher
-from .passwords import PasswordHasher, why_unusable
+from .passwords.hashers import PasswordHasher, why_unusable
+from .passwords.old_hashes import PasslibHasher
 from .stores.base import PasswordHashSampler
 
 SAMPLE = 1_000

@@ -69,7 +69,7 @@ from .oauth_form import (
     refuse_grant,
 )
 from .openapi import GUARDED, LENIENT, OPTIONAL, TOKEN_ROUTE
-from .password_policy import WeakPassword
+from .passwords.policy import WeakPassword
 from .protection import public
 from .session_manager import SignedIn
 from .stores.base import MAX_LISTED, User, read_role

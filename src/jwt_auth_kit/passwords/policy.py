@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from ..errors import AuthError, ConfigurationError
+from ..trusted_values import TrustedValue
 from .common_passwords import LEAST_CHARACTERS, disguises, is_guessable, skeleton
-from .errors import AuthError, ConfigurationError
-from .passwords import normalize_password
-from .trusted_values import TrustedValue
+from .hashers import normalize_password
 
 WeakReason = Literal["too_short", "too_long", "too_common", "personal", "breached"]
 

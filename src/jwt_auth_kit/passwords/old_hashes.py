@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from .errors import ConfigurationError
+from ..errors import ConfigurationError
 from .framework_hashes import FRAMEWORK_READERS, MAX_ITERATIONS, Check, is_affordable_scrypt
-from .passwords import Argon2Hasher, HashReader, PasswordHasher, why_unusable
+from .hashers import Argon2Hasher, HashReader, PasswordHasher, why_unusable
 
 OLD_SCHEMES = (
     *("bcrypt", "pbkdf2_sha256", "sha512_crypt"),

@@ -11,7 +11,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
-from .errors import Busy
+from ..errors import Busy
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class PasswordPool:
         self._threads = threads
         self._queue = queue
         self._desks: anyio.lowlevel.RunVar[_Desk] = anyio.lowlevel.RunVar(
-            f"jwt_auth_kit.passwords.{id(self)}"
+            f"jwt_auth_kit.passwords.hashers.{id(self)}"
         )
 
     async def run(

@@ -9,9 +9,9 @@ from typing import Literal, Protocol, Self, runtime_checkable
 import argon2
 from argon2.exceptions import Argon2Error, InvalidHashError
 
-from .errors import ConfigurationError
-from .networks import IPV6_WIDE_PREFIX, get_network
-from .password_pool import PasswordPool, Priority
+from ..errors import ConfigurationError
+from ..networks import IPV6_WIDE_PREFIX, get_network
+from .pool import PasswordPool, Priority
 
 MIN_MEMORY_COST = 19_456  # KiB: the minimum of OWASP's and ASVS's argon2id profiles with t=2
 MIN_TIME_COST = 2

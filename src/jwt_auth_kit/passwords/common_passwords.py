@@ -280,4 +280,4 @@ def _known() -> frozenset[str]:
 
 def _read(name: str) -> list[str]:
     """Read a list, which common_passwords.LICENSE.txt describes."""
-    return (files("jwt_auth_kit") / name).read_text(encoding="utf-8").splitlines()
+    return (files("jwt_auth_kit.passwords") / name).read_text(encoding="utf-8").splitlines()
