@@ -1,9 +1,10 @@
-"""A real server for tests and benchmarks: uvicorn in a process of its own."""
+"""Real servers for tests and benchmarks: uvicorn in a process or a thread of its own."""
 
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -11,6 +12,9 @@ from http.client import HTTPConnection
 from pathlib import Path
 from socket import SO_REUSEADDR, SOL_SOCKET, socket
 from tempfile import TemporaryDirectory
+from typing import Any
+
+import uvicorn
 
 from jwt_auth_kit.__main__ import make_secret
 
@@ -50,6 +54,29 @@ def live_server(app: str = FULLSTACK, *, app_dir: Path = ROOT, **environment: st
             yield f"http://127.0.0.1:{port}"
         finally:
             _stop(process)
+
+
+@contextmanager
+def running(app: Any, **options: Any) -> Iterator[Any]:
+    """Run *app* in a uvicorn in a thread, and yield the address it listens on.
+
+    Args:
+        app: an application, not a path to one.
+        options: as ``uvicorn.Config`` takes them; a free port of 127.0.0.1 by default.
+    """
+    server = uvicorn.Server(uvicorn.Config(app, **{"port": 0, "log_config": None, **options}))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        deadline = time.monotonic() + START_TIMEOUT
+        while not server.started:
+            assert thread.is_alive(), "uvicorn did not start"
+            assert time.monotonic() < deadline, "uvicorn did not start"
+            time.sleep(0.005)
+        yield server.servers[0].sockets[0].getsockname()
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 @contextmanager

@@ -6,8 +6,6 @@ strangers, but for 127.0.0.1, which it believes by itself.
 
 import json
 import socket
-import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
@@ -15,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from fastapi import FastAPI, WebSocket
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
@@ -24,13 +21,13 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from websockets.sync.client import connect
 
 from apps import Events, make_app, make_kit
-from jwt_auth_kit import ClientDep, install
+from jwt_auth_kit import ClientDep, deny_by_default, install
+from live import running
 
 STRANGER = "127.0.0.2"
 PROXIES = FIRST_PROXY, SECOND_PROXY = "127.0.0.3", "127.0.0.4"
 LOCAL = "127.0.0.1"
 VISITOR = "203.0.113.9"
-START_SECONDS = 10.0
 
 BELIEFS: dict[str, dict[str, Any]] = {
     "uvicorn-believes-its-machine": {},
@@ -110,22 +107,8 @@ def make_site(events: Events, trusted: Sequence[str]) -> FastAPI:
 @contextmanager
 def serve(app: Any, events: Events | None = None, **options: Any) -> Iterator[Site]:
     """Run *app* in a uvicorn of its own, which listens on a free port of 127.0.0.1."""
-    config = uvicorn.Config(app, **{"port": 0, "log_config": None, **options})
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while not server.started:
-            assert thread.is_alive(), "uvicorn did not start"
-            assert time.monotonic() < deadline, "uvicorn did not start"
-            time.sleep(0.005)
-        yield Site(
-            server.servers[0].sockets[0].getsockname(), Events() if events is None else events
-        )
-    finally:
-        server.should_exit = True
-        thread.join()
+    with running(app, **options) as address:
+        yield Site(address, Events() if events is None else events)
 
 
 def served(*trusted: str) -> Callable[[pytest.FixtureRequest], Iterator[Site]]:
@@ -284,6 +267,15 @@ def test_a_wrapper_around_the_application_that_hides_the_connection_forges_no_ad
             assert site.ask("6.6.6.6:1", source=source) == source
             assert site.ask("ME, 6.6.6.6:1", source=source) == source
         assert site.ask(f"6.6.6.6:1, {VISITOR}", source=FIRST_PROXY) == VISITOR
+
+
+def test_a_mounted_application_sees_the_peers_where_the_outer_one_only_denies() -> None:
+    outer = FastAPI()
+    deny_by_default(outer, public_paths=["/inner"])
+    outer.mount("/inner", make_site(Events(), PROXIES))
+
+    with serve(outer, **EVERYBODY) as site:
+        assert site.ask("ME, 6.6.6.6:1", path="/inner/client") == STRANGER
 
 
 def test_the_second_install_of_an_application_changes_nothing_here() -> None:
