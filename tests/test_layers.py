@@ -43,7 +43,7 @@ LAYERS = [
     {"session_manager", "failed_logins", "key_commands", "verifier", "inspection"},
     {"kit", "transports"},
     {"openapi", "oauth_form", "hosts", "routing", "overrides", "cors", "caching"},
-    {"signatures"},
+    {"signatures", "decisions"},
     {"entrance"},
     {"installation", "inspect_command", "account_commands"},
     {"dependencies", "checks"},
@@ -69,7 +69,7 @@ HTTP = {
         "dependencies",
     ),
     *("protection", "checks", "websockets", "router", "jwks", "password_checks", "__main__"),
-    *("caching", "testing.routes", "testing.users"),
+    *("caching", "decisions", "testing.routes", "testing.users"),
 }
 """What knows that there is a web."""
 

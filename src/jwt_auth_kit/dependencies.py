@@ -1,7 +1,7 @@
 """What routes depend on: require_user, require_admin and their kin."""
 
 from collections.abc import Awaitable, Callable, Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated, Any, NoReturn
 
@@ -12,7 +12,8 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
-from .current_user import CurrentUser
+from .current_user import Authenticator, CurrentUser
+from .decisions import decide_once, decided_first, end_beginning
 from .errors import (
     AuthError,
     ConfigurationError,
@@ -107,23 +108,40 @@ class _GetCurrentUser(_Bearer):
     async def __call__(
         self, connection: HTTPConnection, scopes: SecurityScopes
     ) -> CurrentUser | None:
-        installation = get_installation(connection)
+        end_beginning(connection.scope)
         try:
-            credential = installation.read_access_token(connection)
-            if credential is not None:
-                user = await installation.authenticator.authenticate(
-                    credential.token, client=partial(installation.read_client, connection)
-                )
-            elif OPTIONAL in scopes.scopes:
-                return None
-            else:
+            user = await find_user(connection)
+            if user is None and OPTIONAL not in scopes.scopes:
                 raise NotAuthenticated
         except AuthError as error:
             await refuse(connection, error)
         wanted = [scope for scope in scopes.scopes if scope != OPTIONAL]
-        if wanted:
+        if user is not None and wanted:
             await _check_scopes(connection, user, wanted)
         return user
+
+
+async def find_user(connection: HTTPConnection) -> CurrentUser | None:
+    """Return who sent the access token of a request; None where none was sent.
+
+    What was found first holds for the whole request: a token may expire during an upload.
+
+    Raises:
+        InvalidToken: it is not good.
+        CrossSiteRequest: another web site made the browser send it.
+    """
+    installation = get_installation(connection)
+    credential = installation.read_access_token(connection)
+    if credential is None:
+        return None
+    authenticator, token = installation.authenticator, credential.token
+    client = partial(installation.read_client, connection)
+    return await decide_once(
+        connection.scope,
+        authenticator,
+        token,
+        partial(authenticator.authenticate, token, client=client),
+    )
 
 
 class _GetCredentialIfAny(_Bearer):
@@ -165,7 +183,9 @@ def chosen_protocol(websocket: WebSocket) -> str | None:
     return WEBSOCKET_PROTOCOL if WEBSOCKET_PROTOCOL in offered else None
 
 
-get_current_user: _GetCurrentUser = check_override_by(_check_override)(_GetCurrentUser())
+get_current_user: _GetCurrentUser = decided_first(
+    check_override_by(_check_override)(_GetCurrentUser())
+)
 """Dependency: the signed-in user; 401 without one. Override it to sign a test in."""
 
 require_user: _GetCurrentUser = get_current_user
@@ -177,6 +197,7 @@ UserDep = Annotated[CurrentUser, Depends(get_current_user)]
 """Parameter type: ``async def route(user: UserDep)``."""
 
 
+@decided_first
 @check_override_by(_check_override)
 async def require_session(connection: HTTPConnection, user: UserDep) -> CurrentUser:
     """Dependency: the user as the stores know them now, for routes that cannot wait a moment.
@@ -188,7 +209,10 @@ async def require_session(connection: HTTPConnection, user: UserDep) -> CurrentU
         SessionRevoked: the account is gone or disabled.
     """
     try:
-        return await get_installation(connection).authenticator.authenticate_now(user)
+        authenticator = get_installation(connection).authenticator
+        return await decide_once(
+            connection.scope, user, "session", partial(authenticator.authenticate_now, user)
+        )
     except AuthError as error:
         await refuse(connection, error, user)
 
@@ -203,14 +227,21 @@ def require_recent_login(max_age: timedelta) -> Callable[..., Awaitable[CurrentU
     Refreshing does not count as signing in.
     """
 
+    @decided_first
     @check_override_by(_check_override)
     async def check_age(connection: HTTPConnection, user: UserDep) -> CurrentUser:
-        now = get_installation(connection).authenticator.now()
+        authenticator = get_installation(connection).authenticator
+        # The moment the request began: a long upload does not make its login an old one.
+        now = await decide_once(connection.scope, user, "now", partial(_tell_time, authenticator))
         if user.auth_time is None or now - user.auth_time > max_age:
             await refuse(connection, RecentLoginRequired(), user)
         return user
 
     return check_age
+
+
+async def _tell_time(authenticator: Authenticator) -> datetime:
+    return authenticator.now()
 
 
 @check_override_by(_check_override_of_optional)
@@ -227,6 +258,7 @@ def require_role(*roles: str) -> Callable[..., Awaitable[CurrentUser]]:
         raise ConfigurationError("require_role() needs a role.")
     allowed = frozenset(roles)
 
+    @decided_first
     @check_override_by(_check_override)
     async def check_role(connection: HTTPConnection, user: UserDep) -> CurrentUser:
         if user.role not in allowed:
@@ -241,6 +273,7 @@ def require_scopes(*scopes: str) -> Callable[..., Awaitable[CurrentUser]]:
     if not scopes:
         raise ConfigurationError("require_scopes() needs a scope.")
 
+    @decided_first
     @check_override_by(_check_override)
     async def check_scopes(
         connection: HTTPConnection,
@@ -267,6 +300,7 @@ def require_owner(parameter: str, *, admin: bool = False) -> Callable[..., Await
         admin: let administrators pass too.
     """
 
+    @decided_first
     @check_override_by(_check_override)
     async def check_owner(connection: HTTPConnection, user: UserDep) -> CurrentUser:
         if parameter not in connection.path_params:

@@ -9,7 +9,9 @@ from starlette.types import Receive, Scope, Send
 
 from .caching import keep_private
 from .cors import check_cors
+from .decisions import begin
 from .overrides import check_overrides
+from .peers import remember_peers
 from .routing import list_applications
 from .signatures import check_signatures
 from .transports import Transport
@@ -17,6 +19,7 @@ from .transports import Transport
 _STATE = "jwt_auth_kit_entrance"
 
 Passing = Coroutine[Any, Any, None]
+Router = Callable[[Scope, Receive, Send], Passing]
 
 
 def watch_entrance(app: FastAPI, transports: Sequence[Transport] = ()) -> None:
@@ -29,6 +32,13 @@ def watch_entrance(app: FastAPI, transports: Sequence[Transport] = ()) -> None:
     entrance = _open_entrance(app)
     entrance.is_checked = False
     entrance.transports = transports or entrance.transports
+    remember_peers(app)  # behind the entrance nobody sees the connection
+
+
+def put_gate(app: FastAPI, make_gate: Callable[[Router], Router]) -> None:
+    """Put what *make_gate* makes between the entrance of *app* and its router."""
+    entrance = _open_entrance(app)
+    entrance.router = make_gate(entrance.router)
 
 
 def _open_entrance(app: FastAPI) -> "Entrance":
@@ -44,9 +54,9 @@ def _open_entrance(app: FastAPI) -> "Entrance":
 class Entrance:
     """Stands between the middleware of an application and its router."""
 
-    def __init__(self, app: FastAPI, router: Callable[[Scope, Receive, Send], Passing]) -> None:
+    def __init__(self, app: FastAPI, router: Router) -> None:
         self._app = app
-        self._router = router
+        self.router = router
         self.is_checked: bool = False
         self.transports: Sequence[Transport] = ()
 
@@ -57,7 +67,9 @@ class Entrance:
             self.is_checked = True
         if self._app.dependency_overrides:
             check_overrides(self._app)
-        return self._router(scope, receive, keep_private(scope, send, self.transports))
+        if scope["type"] == "http":
+            receive = begin(scope, receive)
+        return self.router(scope, receive, keep_private(scope, send, self.transports))
 
     def check(self) -> None:
         """Refuse an application that must not run as it is."""

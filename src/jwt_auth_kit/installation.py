@@ -17,7 +17,6 @@ from .errors import ConfigurationError, InvalidToken
 from .events import Client
 from .kit import AuthKit
 from .openapi import complete_openapi
-from .peers import remember_peers
 from .settings import AuthSettings
 from .transports import BearerTransport, CookieTransport, Transport
 from .verifier import TokenVerifier
@@ -111,7 +110,6 @@ def install(
     # only the outermost router.
     setattr(app.router, _STATE, installation)
     complete_openapi(app, [transport.cookie_name for transport in transports])
-    remember_peers(app)
     return authenticator
 
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeVar
 
 from fastapi import Depends, FastAPI, Request, WebSocket
@@ -13,10 +13,10 @@ from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, Host, Match, Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .dependencies import get_current_user
-from .entrance import watch_entrance
+from .dependencies import find_user, get_current_user
+from .entrance import put_gate, watch_entrance
 from .errors import AuthError, ConfigurationError
-from .installation import ensure_installed, get_installation
+from .installation import ensure_installed
 from .openapi import OPTIONAL, SCHEME_NAME, complete_openapi
 from .overrides import check_overrides
 from .routing import FlatRoute, list_routes
@@ -79,10 +79,10 @@ def deny_by_default(app: FastAPI, *, public_paths: Sequence[str] = ()) -> None:
     protection = Protection(app, public_paths)
     setattr(app.state, _STATE, protection)
     app.router.dependencies.insert(0, Depends(protection))
+    watch_entrance(app)
     # In front of the router and behind all middleware, so that nothing can change a path after
     # it was checked, and CORS and the handlers of errors apply to refusals too.
-    app.router.middleware_stack = _Gate(protection, app.router.middleware_stack)
-    watch_entrance(app)
+    put_gate(app, partial(_Gate, protection))
     _show_locks(app, protection)
 
 
@@ -146,13 +146,9 @@ class Protection:
         if get_current_user in self._app.dependency_overrides:
             return False
         try:
-            if get_installation(connection).read_access_token(connection) is None:
-                return False
-            # As a plain connection: a WebSocket would be closed.
-            await get_current_user(HTTPConnection(connection.scope), SecurityScopes())
+            return await find_user(connection) is not None
         except (AuthError, ConfigurationError):
             return False  # public routes do not mind, and for the others it is raised again
-        return True
 
     async def _require_user(self, connection: HTTPConnection) -> None:
         if get_current_user not in self._app.dependency_overrides:

@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import FastAPI, routing
 from starlette.routing import BaseRoute, Host, Mount
+from starlette.types import Scope
 
 FlatRoute = Any
 """A BaseRoute, or what FastAPI shows in its place where the route is one of an included router."""
@@ -34,6 +35,15 @@ def list_applications(app: Any) -> Iterator[FastAPI]:
     for route in list_routes(find_routes(app)):
         if is_mount(route):
             yield from list_applications(unwrap(route.app))
+
+
+def find_dependant(scope: Scope) -> Any:
+    """Return what the route of a request depends on; None where a router has not chosen one."""
+    route = scope.get("route")
+    context = scope.get("fastapi", {}).get("effective_route_context")
+    if context is not None and context.original_route is route:  # one of an included router
+        return context.dependant
+    return getattr(route, "dependant", None)
 
 
 def is_mount(route: FlatRoute) -> bool:
