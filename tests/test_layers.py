@@ -29,6 +29,7 @@ LAYERS = [
     {
         "passwords.policy",
         "stores.base",
+        "stores.completion",
         "stores.engines",
         "stores.turns",
         "attempt_logs",

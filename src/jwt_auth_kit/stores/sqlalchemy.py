@@ -71,6 +71,7 @@ from .base import (
     name_role,
 )
 from .base import User as UserProtocol
+from .completion import Operations, complete_operations
 from .engines import check_engine
 from .engines import prepare_engine as prepare_engine  # noqa: PLC0414  found here by users
 from .failures import describe, is_of_another_loop
@@ -199,6 +200,10 @@ async def create_schema(engine: AsyncEngine, *, users: bool = True) -> None:
         users: create ``users`` too; False where accounts live in a table of your own.
     """
     check_engine(engine)
+    await Operations().run(_create_tables(engine, users=users))
+
+
+async def _create_tables(engine: AsyncEngine, *, users: bool) -> None:
     async with _transaction(engine) as connection:
         if connection.dialect.name == "postgresql":  # IF NOT EXISTS races with itself there
             await connection.execute(select(func.pg_advisory_xact_lock(SCHEMA_LOCK)))
@@ -209,6 +214,7 @@ async def create_schema(engine: AsyncEngine, *, users: bool = True) -> None:
                 await connection.execute(CreateIndex(index, if_not_exists=True))
 
 
+@complete_operations
 class SQLAlchemyTokenStore:
     """Keeps sessions in ``auth_sessions``, epochs in ``auth_epochs``, failures in a third table.
 
@@ -225,6 +231,7 @@ class SQLAlchemyTokenStore:
                 f"not on {engine.dialect.name}."
             )
         self._engine = engine
+        self._operations = Operations()
         self._single = _without_transactions(engine)
 
     async def create(self, session: Session, *, most: int | None = None) -> Sequence[str]:
@@ -397,6 +404,7 @@ class SQLAlchemyTokenStore:
             return (await connection.execute(statement)).scalars().all()
 
 
+@complete_operations
 class SQLAlchemyUserStore:
     """Keeps accounts in the table ``users``, or in a mapped class of your own.
 
@@ -412,6 +420,7 @@ class SQLAlchemyUserStore:
     def __init__(self, engine: AsyncEngine, model: type[Any] = User) -> None:
         check_engine(engine)
         self._engine = engine
+        self._operations = Operations()
         self._model = model
         self._id: InstrumentedAttribute[Any] = model.id
         self._email: InstrumentedAttribute[str] = model.email
