@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -581,6 +581,49 @@ def run_at_once(program: str, directory: Path, *, count: int) -> Sequence[str]:
     return outputs
 
 
+def put(file: Path) -> Path:
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(set_of(private(A)) if file.name == "set.json" else json.dumps(private(A)))
+    return file
+
+
+def behind_a_mounted_link(folder: Path, directory: Path) -> KeySource:
+    put(directory / "a.json")
+    (folder / "..data").symlink_to("open")
+    (folder / "a.json").symlink_to("..data/a.json")
+    return KeyDirectory(folder)
+
+
+def behind_a_link_of_its_own(folder: Path, directory: Path) -> KeySource:
+    (folder / "keys").mkdir()
+    (folder / "keys" / "a.json").symlink_to(put(directory / "a.json"))
+    return KeyDirectory(folder / "keys")
+
+
+def behind_a_link_to_a_link(folder: Path, directory: Path) -> KeySource:
+    put(folder / "safe" / "a.json")
+    (directory / "hop.json").symlink_to("../safe/a.json")
+    (folder / "keys").mkdir()
+    (folder / "keys" / "a.json").symlink_to(directory / "hop.json")
+    return KeyDirectory(folder / "keys")
+
+
+def behind_a_link_to_the_directory(folder: Path, directory: Path) -> KeySource:
+    put(folder / "safe" / "a.json")
+    (directory / "keys").symlink_to(folder / "safe")
+    return KeyDirectory(directory / "keys")
+
+
+WAYS_TO_A_KEY: dict[str, Callable[[Path, Path], KeySource]] = {
+    "mounted link": behind_a_mounted_link,
+    "link": behind_a_link_of_its_own,
+    "link to a link": behind_a_link_to_a_link,
+    "linked directory": behind_a_link_to_the_directory,
+    "file": lambda _, directory: KeyFile(put(directory / "set.json")),
+}
+"""Keys that are found by a name in *directory*, by what the name is."""
+
+
 class TestWhoElseMayUseTheFiles:
     @pytest.mark.parametrize("kind", ["file", "directory"])
     @pytest.mark.parametrize("mode", [0o644, 0o440, 0o640])
@@ -639,6 +682,68 @@ class TestWhoElseMayUseTheFiles:
         (tmp_path / "a.json").symlink_to("..data/a.json")
 
         assert KeyRing.from_source(KeyDirectory(tmp_path)).active == A
+
+    @pytest.mark.parametrize("way", WAYS_TO_A_KEY)
+    def test_a_key_that_everybody_can_replace_is_refused(self, way: str, tmp_path: Path) -> None:
+        directory = tmp_path / "open"
+        directory.mkdir()
+        source = WAYS_TO_A_KEY[way](tmp_path, directory)
+        KeyRing.from_source(source)
+        directory.chmod(0o777)
+
+        with pytest.raises(ConfigurationError, match=f"chmod go-w {directory}"):
+            KeyRing.from_source(source)
+
+    @pytest.mark.parametrize("way", WAYS_TO_A_KEY)
+    def test_a_key_of_ours_where_nobody_can_replace_what_is_not_his_is_read(
+        self, way: str, tmp_path: Path
+    ) -> None:
+        directory = tmp_path / "open"
+        directory.mkdir()
+        source = WAYS_TO_A_KEY[way](tmp_path, directory)
+        directory.chmod(0o1777)  # as /tmp is
+
+        assert KeyRing.from_source(source).active == A
+
+    @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="root gives files away")
+    @pytest.mark.parametrize("way", WAYS_TO_A_KEY)
+    def test_a_key_that_somebody_else_left_where_everybody_can_write_is_refused(
+        self, way: str, tmp_path: Path
+    ) -> None:
+        directory = tmp_path / "open"
+        directory.mkdir()
+        source = WAYS_TO_A_KEY[way](tmp_path, directory)
+        directory.chmod(0o1777)
+        for left in directory.iterdir():
+            os.chown(left, 65534, 65534, follow_symlinks=False)
+
+        with pytest.raises(ConfigurationError, match=f"can write to {directory}, and so replace"):
+            KeyRing.from_source(source)
+
+    @pytest.mark.parametrize("kind", ["file", "directory"])
+    def test_an_open_directory_further_up_is_named_once_with_the_cure(
+        self, kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        file = put(tmp_path / "keys" / ("set.json" if kind == "file" else "a.json"))
+        file.chmod(0o600)
+        tmp_path.chmod(0o777)
+        source = KeyFile(file) if kind == "file" else KeyDirectory(file.parent)
+
+        for _ in range(3):
+            assert [item.key for item in source.load()] == [A]
+
+        [warning] = [record.getMessage() for record in caplog.records]
+        assert f"chmod go-w {tmp_path}" in warning
+
+    def test_nobody_else_can_write_to_any_directory_that_is_made(self, tmp_path: Path) -> None:
+        before = os.umask(0)
+        try:
+            KeyRing.from_source(KeyDirectory(tmp_path / "a" / "b" / "keys", create="EdDSA"))
+        finally:
+            os.umask(before)
+
+        made = [tmp_path / "a", tmp_path / "a" / "b", tmp_path / "a" / "b" / "keys"]
+        assert [stat.S_IMODE(each.stat().st_mode) for each in made] == [0o700] * 3
 
 
 class TestWhatIsNoFile:

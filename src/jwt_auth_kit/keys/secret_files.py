@@ -3,6 +3,8 @@
 import logging
 import os
 import stat
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from ..errors import ConfigurationError
@@ -10,13 +12,15 @@ from ..errors import ConfigurationError
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 
 MAX_BYTES = 1_000_000
+MAX_STEPS = 1000  # a chain of more links than the system follows has fewer
 
 
 def read_secret_file(file: Path) -> tuple[str, int]:
     """Return the text of *file* and its mode.
 
     Raises:
-        ConfigurationError: it is no regular file of text, is too large, or others can change it.
+        ConfigurationError: it is no regular file of text, is too large, or others can change or
+            replace it.
     """
     try:
         # A FIFO would wait for a writer, and a device may never end.
@@ -33,11 +37,12 @@ def read_secret_file(file: Path) -> tuple[str, int]:
     if len(content) > MAX_BYTES:
         raise ConfigurationError(f"{file} has more than {MAX_BYTES} bytes, which no key has.")
     _refuse_writers(file, mode)
+    _check_way(file)
     return text, mode
 
 
 def check_directory(directory: Path) -> None:
-    """Require that nobody else can put a key into *directory*.
+    """Require that nobody else can put a key into *directory*, or another directory in its place.
 
     Raises:
         ConfigurationError: every user of the machine can.
@@ -47,6 +52,7 @@ def check_directory(directory: Path) -> None:
     except OSError:
         return  # whoever reads it says what is wrong
     _refuse_writers(directory, mode)
+    _check_way(directory)
 
 
 def is_readable_by_others(mode: int) -> bool:
@@ -63,15 +69,75 @@ def warn_of_readers(file: Path) -> None:
     )
 
 
+def _check_way(path: Path) -> None:
+    """Require that nobody can put another file or link in the place of one on the way to *path*.
+
+    Directories further up are told of only: volumes of containers are often open, with one user.
+    """
+    if os.name != "posix":
+        return
+    for step in _list_steps(path):
+        try:
+            status, above = step.lstat(), step.parent.stat()
+        except OSError:
+            continue  # whoever opens it says what is wrong
+        is_sticky = above.st_mode & stat.S_ISVTX
+        # In a directory such as /tmp everybody can add names, but replace only his own.
+        if not _is_writable(step.parent, above.st_mode) or (
+            is_sticky and status.st_uid in {0, os.geteuid()}
+        ):
+            continue
+        cure = "Keep keys in a directory of your own." if is_sticky else _cure(step.parent)
+        problem = f"Every user of this machine can write to {step.parent}, and so replace {step}"
+        if not stat.S_ISDIR(status.st_mode):
+            raise ConfigurationError(f"{problem}, by which a key is found. {cure}")
+        _warn_once(f"{problem}, under which keys are kept. {cure}")
+
+
+@cache
+def _warn_once(message: str) -> None:
+    logger.warning("%s", message)
+
+
+def _list_steps(path: Path) -> Iterator[Path]:
+    """List what is looked up on the way to *path*, each name in a directory without links."""
+    names = list(reversed(path.absolute().parts))
+    place = Path(names.pop())
+    for _ in range(MAX_STEPS):
+        if not names:
+            return
+        name = names.pop()
+        if name == "..":
+            place = place.parent
+            continue
+        step = place / name
+        yield step
+        try:
+            target = step.readlink()
+        except OSError:
+            place = step
+            continue
+        if target.is_absolute():
+            place = Path(target.anchor)
+        names.extend(reversed(target.relative_to(target.anchor).parts))
+
+
 def _refuse_writers(path: Path, mode: int) -> None:
+    if _is_writable(path, mode):
+        raise ConfigurationError(
+            f"Every user of this machine can write to {path}, and so plant a key that signs "
+            f"tokens. {_cure(path)}"
+        )
+
+
+def _is_writable(path: Path, mode: int) -> bool:
     # Whoever can put a key there can sign tokens as anybody. Mounted secrets of containers have
     # such modes too, on a file system that is read-only.
-    if os.name != "posix" or not mode & stat.S_IWOTH or _is_read_only(path):
-        return
-    raise ConfigurationError(
-        f"Every user of this machine can write to {path}, and so plant a key that signs tokens. "
-        f"Run: chmod go-w {path}"
-    )
+    return os.name == "posix" and bool(mode & stat.S_IWOTH) and not _is_read_only(path)
+
+
+def _cure(path: Path) -> str:
+    return f"Run: chmod go-w {path}"
 
 
 def _is_read_only(path: Path) -> bool:

@@ -210,7 +210,8 @@ class KeyDirectory:
     def _write(self, item: RingKey, target: Path, put: Callable[[str, Path], None]) -> bool:
         # Whoever reads meanwhile sees the whole file or none; only its owner can read it.
         try:
-            self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for directory in reversed((self._path, *self._path.parents)):
+                directory.mkdir(mode=0o700, exist_ok=True)
             descriptor, name = tempfile.mkstemp(dir=self._path, prefix=".")
         except OSError as error:
             raise ConfigurationError(f"{self._path}: {error.strerror}") from None
