@@ -552,7 +552,11 @@ class TestJwks:
         assert key.id == "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
         assert key.algorithm == "EdDSA"
 
-    @pytest.mark.parametrize("name", ["A1", "A2", "A3", "A4"])
+    def test_the_secret_of_rfc_7515_is_refused(self) -> None:
+        with pytest.raises(ConfigurationError, match="is published"):
+            Key.from_jwk({**RFC_7515["A1"]["jwk"], "alg": "HS256"})
+
+    @pytest.mark.parametrize("name", ["A2", "A3", "A4"])
     def test_the_keys_and_tokens_of_rfc_7515(self, name: str) -> None:
         example = RFC_7515[name]
         key = Key.from_jwk({**example["jwk"], "alg": example["alg"]})

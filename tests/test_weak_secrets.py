@@ -32,7 +32,21 @@ PUBLISHED = {
     "Spring": "404E635266556A586E3272357538782F413F4428472B4B6250645367566B5970",
     "Hasura": "3EK6FD+o0+c7tzBNVfjpMkNDi2yARAAKzQlk8O2IKoxQu4nF7EdAh8s3TwpHwrdWT6R",
     "BezKoder": "======================BezKoder=Spring===========================",
+    "RFC 7515": "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ+EstJQLr/"
+    "T+1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow",
+    "RFC 7520": "hJtXIZ2uSN5kbQfbtTNWbpdmhkV8FJG+Onbc6mxCcYg",
+    "Spring, once more": "3cfa76ef14937c1c0ea519f8fc057a80fcd04a7420f8e8bcd0a7567c272e007b",
+    "ASP.NET": "DhftOS5uphK3vmCJQrexST1RsyjZBjXWRgJMFPU4",
+    "ASP.NET, in many courses": "Yh2k7QSu4l8CZg5p6X3Pna9L0Miy4D3Bvt0JVr87UcOj69Kqw5R2Nmf4FWs03Hdx",
+    "ASP.NET, once more": "ByYM000OLlMQG6VVVp1OH7Xzyr7gHuw1qvUC5dcGt3SNM",
 }
+OF_ONE_GENERATOR = [
+    "413F4428472B4B6250655368566D5970337336763979244226452948404D6351",
+    "5367566B59703373367639792F423F4528482B4D6251655468576D5A71347437",
+    "357638792F423F4428472B4B6250655368566D597133743677397A2443264629",
+    "76397924423F4528482B4D6251655468576D5A7134743777217A25432A46294A",
+]
+"""Made by one web site in steps through the alphabet, and copied through guides to Spring."""
 PHRASES = [
     "my super secret jwt signing key!",
     "a-string-secret-at-least-256-bits-long",
@@ -56,6 +70,16 @@ PHRASES = [
     "to be or not to be, that is the question",
     "hunter2 and twenty-five more ...",
     "padded with nothing at all\0\0\0\0\0\0\0",
+    "my_super_duper_long_secret_key_12345\n",
+    "https://example.com/path/to/secret\n",
+    "$3cr3t_k3y_f0r_jwt_t0k3n_g3n3r4t10n",
+    "Test1234!Test1234?Test1234#Test1234%",
+    "-----BEGIN PRIVATE KEY-----MIIEvQ",
+    "http://localhost:8000/auth/login?next=",
+    "thequickbrownfoxjumpsoverthelazydog",
+    "このシステムの秘密の鍵です誰にも教えない",
+    "мойсекретныйключдляподписитокенов",
+    "deadbeefcafebabe0123456789abcdef",
 ]
 SEQUENCES = {
     "ascending": bytes(range(32)),
@@ -67,6 +91,9 @@ SEQUENCES = {
     "alphabet backwards": b"ZYXWVUTSRQPONMLKJIHGFEDCBA987654",
     "keyboard": b"qwertyuiopasdfghjklzxcvbnm123456",
     "keyboard, columns": b"1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik,",
+    "keyboard, zigzag": b"1q2w3e4r5t6y7u8i9o0p1q2w3e4r5t6y",
+    "keyboard, shifted": b"~!@#$%^&*()_+1234567890-=qwertyuiop",
+    "letters and digits in turn": b"a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6",
     "numbers": "".join(f"{n:02}" for n in range(20)).encode(),
     "dates": b"2026-01-01 2026-02-03 2026-11-30",
     "digits of pi": b"31415926535897932384626433832795028841971",
@@ -74,6 +101,9 @@ SEQUENCES = {
 REPEATED = {
     "a word": b"secret" * 8,
     "a word, cut": (b"correcthorse" * 4)[:40],
+    "a word with an end": b"iloveyou" * 4 + b"1!",
+    "a phrase with a year": b"winteriscoming" * 2 + b"2026",
+    "a list of names": b"johnpaulgeorgeringojohnpaulgeorge",
     "random, twice": bytes.fromhex("8f3ac1e97b5d4206") * 4,
     "few bytes": bytes(byte % 7 for byte in hashlib.sha256(b"ours").digest()),
 }
@@ -91,15 +121,21 @@ def weak_secrets() -> dict[str, bytes]:
         for spelling, material in spellings_of(text).items()
     }
     phrases = {text: text.encode() for text in PHRASES}
-    return {**published, **phrases, **SEQUENCES, **REPEATED}
+    made = {
+        f"{text}, {way}": value
+        for text in OF_ONE_GENERATOR
+        for way, value in spellings_of(text).items()
+    }
+    wide = {f"UTF-16, {text}": text.encode("utf-16-le") for text in PHRASES if text.isascii()}
+    return {**published, **made, **phrases, **wide, **SEQUENCES, **REPEATED}
 
 
 def spellings_of(text: str) -> dict[str, bytes]:
-    spellings = {"typed": text.encode()}
+    spellings = {"typed": text.encode(), "by echo": f"{text}\n".encode()}
     if set(text) <= set(string.hexdigits):
         spellings["decoded from hex"] = bytes.fromhex(text)
         spellings["in small letters"] = text.lower().encode()
-    if "==" not in text:
+    if "==" not in text and len(text) % 4 != 1 and len(text) >= 43:
         spellings["decoded from base64"] = base64.b64decode(text + "=" * (-len(text) % 4))
     return spellings
 
@@ -223,9 +259,36 @@ STRONG: dict[str, Callable[[], bytes]] = {
     "Django's alphabet": lambda: pick(
         "abcdefghijklmnopqrstuvwxyz0123456789!@#$%^&*(-_=+)", 50
     ).encode(),
+    "hex in pairs": lambda: secrets.token_bytes(32).hex(":").encode(),
+    "hex in fours": lambda: secrets.token_bytes(32).hex(" ", 2).encode(),
+    "small letters and digits in groups": lambda: "-".join(
+        pick(string.ascii_lowercase + string.digits, 8) for _ in range(4)
+    ).encode(),
+    "product key": lambda: "-".join(
+        pick(string.ascii_uppercase + string.digits, 5) for _ in range(7)
+    ).encode(),
+    "printable, with spaces": lambda: pick(string.printable[:95], 32).encode(),
+    "base85": lambda: base64.b85encode(secrets.token_bytes(32)),
+    "openssl rand -base64 64, with its line ends": lambda: base64.encodebytes(
+        secrets.token_bytes(64)
+    ),
     "pwgen 32": lambda: pwgen(32).encode(),
     "pwgen 44, as base64": lambda: base64.b64decode(pwgen(44)),
 }
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "be:54:69:98:a6:c9:04:92:f4:e6:51:63:e2:a7:b8:ac:03:70:a2:cc:83:f0:cc:88:44:77:b5:02:ad:ee",
+        "nrjjjmok-hjegaxq3-knkrfeor-wxdtow18",
+        "dqzcyajs-flfkorww-cgvnbyfa-poowhyig",
+        "VEEAPSNM-MZKVHBAM-CNEIWWP8-DOKVSHQT-YCTKRJQA",
+        r"Qr9#z,YS_ {KK[GBA4\!%s :H;< {hkj",
+    ],
+)
+def test_a_random_secret_that_looks_a_little_like_a_phrase_is_good(secret: str) -> None:
+    assert Key(id="ours", algorithm="HS256", material=secret.encode())
 
 
 @pytest.mark.parametrize("kind", STRONG)
