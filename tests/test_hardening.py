@@ -86,6 +86,13 @@ def with_token(token: str) -> dict[bytes, bytes]:
     return {b"Authorization": f"Bearer {token}".encode("latin-1", "replace")}
 
 
+class Tenants(MemoryUserStore):
+    """A store whose accounts have a tenant."""
+
+    def claim_names(self) -> set[str]:
+        return {"tenant"}
+
+
 class TestTokens:
     def test_a_token_with_a_flipped_bit_opens_nothing(self) -> None:
         with serve() as client:
@@ -128,7 +135,7 @@ class TestTokens:
 
     @pytest.mark.parametrize(("tenant", "status"), [("blue", 200), ("red", 403)])
     def test_a_claim_can_keep_tenants_apart(self, tenant: str, status: int) -> None:
-        kit = make_kit(profile_claims=("tenant",))
+        kit = make_kit(users=Tenants(), profile_claims=("tenant",))
         app = make_app(kit)
 
         async def require_tenant(tenant: str, user: UserDep) -> None:

@@ -39,7 +39,7 @@ LAYERS = [
     {"keys.key", "throttle", "revocations", "rejections"}
     | {"stores.memory", "stores.sqlalchemy", "stores.redis"},
     {"keys.ring", "jws", "clients", "cross_site"},
-    {"payloads"},
+    {"payloads", "claim_names"},
     {"keys.sources", "tokens", "current_user", "keys.remote"},
     {"session_manager", "failed_logins", "key_commands", "verifier", "inspection"},
     {"kit", "transports"},

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NoReturn, TypeVar, cast
 
+from .claim_names import check_claim_names
 from .current_user import NO_SCOPES, CurrentUser
 from .emails import NOBODY, check_email, normalize_email
 from .errors import (
@@ -113,6 +114,7 @@ class AuthKit:
             profile_claims=profile_claims,
             clock=clock,
         )
+        check_claim_names(self.jwt.profile_claims, self.users)
         self.passwords: Passwords = Passwords(hasher or Argon2Hasher())
         self.password_policy: PasswordPolicy = password_policy or PasswordPolicy()
         self.throttle: LoginThrottle = throttle or LoginThrottle()

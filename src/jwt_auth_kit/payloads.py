@@ -25,7 +25,7 @@ class Carrier(NamedTuple):
     """Where the limit comes from, for people."""
 
 
-HEADER = Carrier(
+HEADER: Carrier = Carrier(
     MAX_TOKEN_LENGTH, f"tokens of more than {MAX_TOKEN_LENGTH} characters are refused unread"
 )
 """The ``Authorization`` header."""

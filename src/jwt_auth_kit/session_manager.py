@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from .claim_names import warn_of_missing
 from .errors import (
     ExpiredToken,
     InvalidToken,
@@ -105,6 +106,7 @@ class SessionManager:
         )
         self._seen: AgingDict[tuple[str, int], bool] = AgingDict(keep=settings.access_ttl)
         self._told: AgingDict[tuple[str, str | None], bool] = AgingDict(keep=settings.access_ttl)
+        self._missing: set[str] = set()
         self._background: set[asyncio.Task[None]] = set()
 
     def require_room(self, user: User, carrier: Carrier, *, epoch: int = 0) -> None:
@@ -133,6 +135,7 @@ class SessionManager:
         await self._tell_of_too_many(session, ended, client)
         if random.random() < PURGE_SHARE:  # noqa: S311  no secret
             self._run_later(self._purge())
+        self._warn_of_missing_claims(user)
         lifted = await self._lift_epoch(session.user_id, epoch)
         return signed_in if lifted == epoch else sign(lifted)
 
@@ -418,6 +421,12 @@ class SessionManager:
             scopes=scopes,
             refresh_is_new=refresh_token is None,
         )
+
+    def _warn_of_missing_claims(self, user: User) -> None:
+        for name in self._jwt.profile_claims:
+            if name not in self._missing and not hasattr(user, name):
+                self._missing.add(name)
+                warn_of_missing(name, user)
 
     def _is_past(self, session: Session) -> bool:
         return session.revoked_at is None and session.ends_at <= self._now()

@@ -28,7 +28,7 @@ COUNT_CLAIMS = ("gen", "ep", "auth_time", "nbf")
 MAX_COUNT = 253_402_300_799  # the last second a datetime holds; far above it JSON readers disagree
 
 _RESERVED = frozenset(
-    "iss sub aud exp nbf iat jti sid gen ep auth_time token_type role scope".split()  # noqa: SIM905
+    "iss sub aud exp nbf iat jti sid gen ep auth_time token_type role scope password_hash".split()  # noqa: SIM905
 )
 
 
@@ -108,6 +108,10 @@ class JWTManager:
         profile_claims: Collection[str] = PROFILE_CLAIMS,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
+        if isinstance(profile_claims, str):
+            raise ConfigurationError(
+                f"profile_claims holds several names, so write ({profile_claims!r},)."
+            )
         if clash := _RESERVED.intersection(profile_claims):
             raise ConfigurationError(f"profile_claims may not hold {', '.join(sorted(clash))}.")
         self.keys = keys

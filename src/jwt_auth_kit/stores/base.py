@@ -369,6 +369,19 @@ class UserStore(UserStoreOf[User], Protocol):
 
 
 @runtime_checkable
+class ClaimNamer(Protocol):
+    """What a UserStore has besides if it can tell which values its accounts have.
+
+    Where it cannot, the class that ``get_by_id`` is annotated with tells, if it is a dataclass, a
+    pydantic model or a mapped class.
+    """
+
+    def claim_names(self) -> Collection[str]:
+        """Return the attributes of an account that access tokens may carry."""
+        ...
+
+
+@runtime_checkable
 class PasswordHashSampler(Protocol):
     """What a UserStore has besides if it can show ``doctor`` which kinds of hashes it holds."""
 

@@ -6,7 +6,7 @@ Needs the ``sqlalchemy`` extra and a driver such as aiosqlite or asyncpg.
 import json
 import logging
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -52,7 +52,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
-from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Mapped, mapped_column
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    InstrumentedAttribute,
+    Mapped,
+    RelationshipProperty,
+    class_mapper,
+    mapped_column,
+)
 from sqlalchemy.schema import Column, CreateIndex, CreateTable
 from sqlalchemy.types import TypeEngine
 
@@ -479,6 +486,18 @@ class SQLAlchemyUserStore:
         """Close the connections of the engine: for programs that share it with nothing else."""
         await self._engine.dispose()
 
+    def claim_names(self) -> Collection[str]:
+        """See ClaimNamer.claim_names; relationships, which would be loaded, are left out."""
+        # Not configured: classes that this one names may be imported later.
+        mapper = class_mapper(self._model, configure=False)
+        classes = [each.class_ for each in mapper.self_and_descendants]
+        names = {name for each in classes for name in dir(each)}
+        attributes = {name: value for each in classes for name, value in vars(each).items()}
+        related = {name for name, value in attributes.items() if _is_relationship(value)}
+        hash_column = getattr(self._model.password_hash, "comparator", None)
+        hidden = {"password_hash", getattr(getattr(hash_column, "prop", None), "key", "")}
+        return names - related - hidden
+
     async def sample_password_hashes(self, limit: int) -> Sequence[str | None]:
         """See PasswordHashSampler.sample_password_hashes."""
         accounts = select(self._id, self._model.password_hash)
@@ -601,6 +620,11 @@ def _compare_and_set(names: frozenset[str]) -> Update:
         .where(_IS_OPEN)
         .values({name: bindparam(name) for name in sorted(names | {"version"})})
     )
+
+
+def _is_relationship(attribute: object) -> bool:
+    comparator = getattr(attribute, "comparator", None)
+    return isinstance(comparator, RelationshipProperty.Comparator)
 
 
 def _is_older(moment: datetime, session_id: str) -> ColumnElement[bool]:
