@@ -1,11 +1,14 @@
 """The guard against requests that another web site makes a browser send, header by header."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
 import pytest
 from fastapi import FastAPI, WebSocket
 from fastapi.testclient import TestClient
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from apps import EMAIL, PASSWORD, Events, bearer, code, make_kit, register
@@ -14,6 +17,7 @@ from test_cookies import ACCESS, ELSEWHERE, OWN, REFRESH
 from test_cookies import browser as browser_of_own_page
 
 CROSS_SITE = {"Sec-Fetch-Site": "cross-site", "Origin": ELSEWHERE}
+TRUSTED = "https://app.example.com"
 SAME_SITE = {"Sec-Fetch-Site": "same-site", "Origin": "https://sibling.testserver"}
 
 browser = partial(browser_of_own_page, headers={})
@@ -125,12 +129,87 @@ def test_a_header_that_is_there_twice_is_not_believed(name: str, is_first: bool)
     assert answer.status_code == 403
 
 
+LINK = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+"""What a link, an image or a form that reads sends from another site: no ``Origin``."""
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
-def test_reading_is_not_guarded(method: str) -> None:
+def test_links_from_other_sites_find_the_user_signed_in(method: str) -> None:
     with browser() as client:
         register(client)
 
-        assert client.request(method, "/projects", headers=CROSS_SITE).status_code in {200, 405}
+        assert client.request(method, "/projects", headers=LINK).status_code in {200, 405}
+
+
+READ = ["/projects", "/auth/me", "/auth/session", "/auth/sessions"]
+
+
+@pytest.mark.parametrize(
+    "headers", [each for each in REFUSED if "Origin" in each], ids=headers_name
+)
+def test_scripts_of_other_origins_read_nothing(headers: dict[str, str]) -> None:
+    with browser() as client:
+        register(client)
+
+        for path in READ:
+            answer = client.get(path, headers=headers)
+
+            assert (answer.status_code, code(answer)) == (403, "cross_site_request"), path
+            assert client.head("/projects", headers=headers).status_code in {403, 405}
+
+
+def test_scripts_of_other_origins_do_not_learn_that_there_is_a_session_to_refresh() -> None:
+    events = Events()
+    with browser(kit=make_kit(on_event=events)) as client:
+        register(client)
+        del client.cookies[ACCESS]
+
+        answer = client.get("/auth/session", headers=CROSS_SITE)
+
+        assert (answer.status_code, code(answer)) == (403, "cross_site_request")
+        assert events.names[-1] == "access_denied"
+
+
+@pytest.mark.parametrize("headers", ACCEPTED, ids=headers_name)
+def test_scripts_of_our_own_pages_read(headers: dict[str, str]) -> None:
+    with browser() as client:
+        register(client)
+
+        assert client.get("/projects", headers=headers).status_code == 200
+
+
+def allow_all(app: Any) -> CORSMiddleware:
+    return CORSMiddleware(app, allow_origin_regex=".*", allow_credentials=True)
+
+
+def behind_a_function(app: FastAPI) -> CORSMiddleware:
+    async def pass_on(scope: Scope, receive: Receive, send: Send) -> None:
+        await app(scope, receive, send)
+
+    return allow_all(pass_on)
+
+
+def in_another_application(app: FastAPI) -> FastAPI:
+    outer = FastAPI()
+    outer.add_middleware(allow_all)
+    outer.mount("/", app)
+    return outer
+
+
+@pytest.mark.parametrize("surround", [behind_a_function, in_another_application])
+def test_cors_that_cannot_be_seen_at_the_start_lets_no_stranger_read(
+    surround: Callable[[FastAPI], Any],
+) -> None:
+    with browser(CookieTransport(trusted_origins=[TRUSTED])) as client:
+        register(client)
+        around = TestClient(surround(client.app), base_url=OWN, cookies=client.cookies)
+
+        stranger = around.get("/projects", headers=CROSS_SITE)
+        trusted = around.get("/projects", headers={**CROSS_SITE, "Origin": TRUSTED})
+
+        assert stranger.headers["access-control-allow-origin"] == ELSEWHERE
+        assert stranger.status_code == 403
+        assert trusted.status_code == 200
 
 
 def test_a_trusted_origin_may_act_for_the_user() -> None:

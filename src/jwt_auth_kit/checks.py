@@ -131,7 +131,7 @@ def _about_cors(app: FastAPI, installation: Installation) -> Iterator[Finding]:
                 "warning",
                 "cors",
                 f"CORSMiddleware lets {', '.join(untrusted)} send cookies, but CookieTransport "
-                "refuses its changes. Add it to trusted_origins.",
+                "refuses its requests. Add it to trusted_origins.",
             )
 
 

@@ -22,7 +22,8 @@ def check_origin(
     """Let a request pass that a page of our own origin, or of a trusted one, made.
 
     Args:
-        connection: the request; one that changes nothing (GET) passes, a WebSocket does not.
+        connection: the request; a link or an image that changes nothing (GET) passes, a script of
+            another origin and a WebSocket do not.
         has_cookies: whether it carries cookies of ours.
         trusted_origins: other origins whose pages may act for the user.
 
@@ -30,12 +31,14 @@ def check_origin(
         CrossSiteRequest: a page of another origin made it, or it carries cookies and nothing
             tells which page made it.
     """
-    if connection.scope.get("method") in SAFE_METHODS:
-        return
     # Browsers attach cookies to whatever any page sends, so a form on a strange site could act
     # for the user, or sign her in to the attacker's account. These headers are the browser's
     # own; a page can neither set nor drop them (OWASP CSRF cheat sheet, "Fetch Metadata").
     origin, site = _header(connection, "origin"), _header(connection, "sec-fetch-site")
+    # Only a script of another origin names it to read something. CORS could let it have the
+    # answer, whichever middleware or proxy is too generous.
+    if origin is None and connection.scope.get("method") in SAFE_METHODS:
+        return
     if origin is not None and origin in trusted_origins:
         return
     if site is not None:

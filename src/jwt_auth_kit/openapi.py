@@ -138,8 +138,9 @@ class _Completion:
             if not is_lenient and not {"401", "4XX", "default"} & responses.keys():
                 responses["401"] = _response(NotAuthenticated)
         is_guarded = needs_user or GUARDED in operation
-        if self._cookies and is_guarded and method.upper() not in SAFE_METHODS:
-            for error in (CrossSiteRequest, NotJSON):
+        if self._cookies and is_guarded:
+            is_safe = method.upper() in SAFE_METHODS
+            for error in (CrossSiteRequest,) if is_safe else (CrossSiteRequest, NotJSON):
                 responses.setdefault(str(error.status), _response(error))
         return {**completed, "responses": responses}
 

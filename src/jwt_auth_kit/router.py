@@ -390,7 +390,10 @@ async def show_session(
             pass
         else:
             return AuthSessionBody(user=_profile(account), expires_in=user.seconds_left(kit.now()))
-    refresh_token = _find_refresh_cookie(request)
+    try:
+        refresh_token = _find_refresh_cookie(request)
+    except CrossSiteRequest as error:
+        await refuse(request, error)
     if refresh_token is not None and await kit.is_refreshable(refresh_token, client=client):
         return AuthSessionBody(user=None, expires_in=0)
     return AuthSessionBody(user=None, expires_in=None)
