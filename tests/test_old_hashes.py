@@ -450,10 +450,18 @@ class TestLongPasswords:
 
 
 class TestSchemes:
-    @pytest.mark.parametrize("scheme", ["plaintext", "ldap_plaintext", "roundup_plaintext"])
+    @pytest.mark.parametrize(
+        "scheme",
+        ["plaintext", "ldap_plaintext", "roundup_plaintext", "PLAINTEXT", "ldap-plaintext"],
+    )
     def test_a_scheme_that_stores_the_password_itself_is_refused(self, scheme: str) -> None:
-        with pytest.raises(ConfigurationError, match=f"{scheme} keeps passwords readable"):
+        with pytest.raises(ConfigurationError, match="plaintext keeps passwords readable"):
             PasslibHasher(["bcrypt", scheme])
+
+    def test_a_scheme_is_found_by_every_spelling_that_passlib_knows(self) -> None:
+        password_hash = CryptContext(["sha512_crypt"]).hash(PASSWORD)
+
+        assert PasslibHasher(["SHA512-Crypt"]).verify(PASSWORD, password_hash)
 
     def test_a_scheme_that_can_be_decrypted_is_refused(self) -> None:
         with pytest.raises(ConfigurationError, match="cisco_type7 keeps passwords readable"):

@@ -292,6 +292,29 @@ def test_an_account_of_the_host_in_the_place_of_a_user_has_no_scopes() -> None:
     assert events.names == ["access_denied"]
 
 
+@pytest.mark.parametrize(
+    ("scopes", "status"), [("read write", 200), ("etirw", 403), ("rewrite", 403)]
+)
+def test_scopes_of_an_overridden_user_may_be_one_text(scopes: str, status: int) -> None:
+    class Account:
+        id = 7
+
+        def __init__(self) -> None:
+            self.scopes = scopes
+
+    app = make_app()
+
+    @app.get("/short")
+    async def short(user: Annotated[Any, Security(get_current_user, scopes=["w"])]) -> str:
+        return "in"
+
+    app.dependency_overrides[get_current_user] = Account
+    client = TestClient(app)
+
+    assert client.get("/security").status_code == status
+    assert client.get("/short").status_code == 403
+
+
 def test_a_websocket_is_refused_to_an_overridden_user_without_the_scope() -> None:
     app = make_app()
     client = TestClient(app)

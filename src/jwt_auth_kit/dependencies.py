@@ -92,9 +92,14 @@ def _check_override_of_optional(override: Dependency) -> Dependency:
 
 
 async def _check_scopes(connection: HTTPConnection, user: Any, wanted: Collection[str]) -> None:
-    if not set(wanted).issubset(getattr(user, "scopes", ())):
+    if not set(wanted).issubset(_scopes_of(user)):
         known = user if isinstance(user, CurrentUser) else None
         await refuse(connection, InsufficientScope([*wanted]), known)
+
+
+def _scopes_of(user: Any) -> Collection[str]:
+    scopes: Collection[str] = getattr(user, "scopes", ())
+    return scopes.split() if isinstance(scopes, str) else scopes
 
 
 class _GetCurrentUser(_Bearer):

@@ -54,7 +54,9 @@ class PasslibHasher:
             raise ConfigurationError(
                 f"PasslibHasher takes a list of schemes: PasslibHasher([{schemes!r}])."
             )
-        self.schemes: tuple[str, ...] = tuple(dict.fromkeys(schemes))
+        # As passlib spells them; it takes other spellings with a warning.
+        named = (scheme.lower().replace("-", "_") for scheme in schemes)
+        self.schemes: tuple[str, ...] = tuple(dict.fromkeys(named))
         self._primary = primary or Argon2Hasher()
         self._readers = list(_make_readers(self.schemes))
 
