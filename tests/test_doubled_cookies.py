@@ -92,6 +92,19 @@ def test_a_logout_ends_the_session_and_leaves_no_cookie(place: dict[str, str]) -
         assert events.names.count("logged_out") == 1
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_logout_leaves_none_where_one_of_the_two_names_is_doubled(name: str) -> None:
+    with browser() as client:
+        register(client)
+        client.cookies.set(name, OLD, domain=".example.com")
+
+        answer = client.post("/auth/logout")
+
+        assert (answer.status_code, held(client)) == (204, [])
+        cookies = answer.headers.get_list("set-cookie")
+        assert len(cookies) == len(set(cookies))
+
+
 @places
 def test_a_refused_refresh_deletes_the_old_cookies_and_the_next_one_works(
     place: dict[str, str],

@@ -52,9 +52,9 @@ def note_cookie(scope: Scope) -> None:
 def send_cookies(scope: Scope, response: Response) -> None:
     """Send the cookies of *response* with whatever answers this request, an error for example."""
     use: _CookieUse | None = scope.get(_KEY)
-    if use is not None:
+    cookies = [value for name, value in response.raw_headers if name == b"set-cookie"]
+    if use is not None and cookies:
         use.is_seen = True
-        cookies = (value for name, value in response.raw_headers if name == b"set-cookie")
         use.more.update(dict.fromkeys(cookies))
 
 

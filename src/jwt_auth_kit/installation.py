@@ -78,6 +78,11 @@ def note_refusal(connection: HTTPConnection, transport: Transport) -> None:
     """Let the answer to a cookie that was refused be private, and delete what stood beside it."""
     if transport.cookie_name is not None:
         note_cookie(connection.scope)
+    delete_strays(connection, transport)
+
+
+def delete_strays(connection: HTTPConnection, transport: Transport) -> None:
+    """Delete cookies that share a name with ours, whatever answers the request."""
     if isinstance(transport, CookieTransport):
         strays = Response()
         transport.clear_strays(connection, strays)

@@ -57,7 +57,13 @@ from .errors import (
     error_responses,
 )
 from .events import Client
-from .installation import Credential, ensure_installed, get_installation, note_refusal
+from .installation import (
+    Credential,
+    delete_strays,
+    ensure_installed,
+    get_installation,
+    note_refusal,
+)
 from .oauth_form import (
     FORM,
     FORM_SCHEMA,
@@ -349,6 +355,7 @@ async def logout(
         await refuse(request, error)
     for transport in {id(each.transport): each.transport for each in sent}.values():
         transport.clear(response)
+        delete_strays(request, transport)
     try:
         for credential in sent:
             await installation.kit.logout(credential.token, client=client)
@@ -507,8 +514,7 @@ def _answer(
     """Give the tokens by *transport*, the way the client's own token came."""
     transport = transport or _answering(request)[0]
     response.headers.update(NO_STORE)
-    if isinstance(transport, CookieTransport):
-        transport.clear_strays(request, response)
+    delete_strays(request, transport)
     transport.write(response, signed_in)
     profile, tokens = _profile(signed_in.user).model_dump(), signed_in.tokens
     if transport.cookie_name is not None:
