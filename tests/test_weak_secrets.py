@@ -36,6 +36,9 @@ PUBLISHED = {
     "T+1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow",
     "RFC 7520": "hJtXIZ2uSN5kbQfbtTNWbpdmhkV8FJG+Onbc6mxCcYg",
     "Spring, once more": "3cfa76ef14937c1c0ea519f8fc057a80fcd04a7420f8e8bcd0a7567c272e007b",
+    "word lists": "8jt6q2e6MVmvZuDUNkxmRtAPgSaBbrkN",
+    "word lists, hex": "11ca6be05d2043f2bfa680fbe4d3883e",
+    "word lists, longer": "YV4bg3LibCiXgP7ppMhz6i6iuzdWXTh9EkOOWjy7h2nacpi7sxyHzcA4YboDUuHs",
     "ASP.NET": "DhftOS5uphK3vmCJQrexST1RsyjZBjXWRgJMFPU4",
     "ASP.NET, in many courses": "Yh2k7QSu4l8CZg5p6X3Pna9L0Miy4D3Bvt0JVr87UcOj69Kqw5R2Nmf4FWs03Hdx",
     "ASP.NET, once more": "ByYM000OLlMQG6VVVp1OH7Xzyr7gHuw1qvUC5dcGt3SNM",
@@ -132,7 +135,7 @@ def weak_secrets() -> dict[str, bytes]:
 
 def spellings_of(text: str) -> dict[str, bytes]:
     spellings = {"typed": text.encode(), "by echo": f"{text}\n".encode()}
-    if set(text) <= set(string.hexdigits):
+    if set(text) <= set(string.hexdigits) and len(text) >= 64:
         spellings["decoded from hex"] = bytes.fromhex(text)
         spellings["in small letters"] = text.lower().encode()
     if "==" not in text and len(text) % 4 != 1 and len(text) >= 43:

@@ -5,6 +5,8 @@ import binascii
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from importlib.resources import files
 from itertools import pairwise
 from operator import eq
 
@@ -13,6 +15,7 @@ MIN_LENGTH = 16
 """What is shorter, once it is decoded again, proves nothing."""
 MAX_BLOCKS = 1024  # bytes in which repeated ones are looked for
 MIN_PIECES = MAX_SEPARATORS = 3
+LISTED_DIGITS = 16  # of a SHA-256, which no random secret shares
 LONGEST_EQUAL_WORD = 5  # letters; words of a phrase that are longer are not all of one length
 
 _PUBLISHED = frozenset(
@@ -123,7 +126,16 @@ def _decoded(layer: bytes) -> bytes | None:
 def _is_published(layer: bytes) -> bool:
     as_base64 = base64.b64encode(layer).rstrip(b"=")
     spellings = (layer, layer.strip(), layer.hex().encode(), layer.strip().lower(), as_base64)
-    return any(hashlib.sha256(each).hexdigest() in _PUBLISHED for each in spellings)
+    digests = [hashlib.sha256(each).hexdigest() for each in spellings]
+    return not _PUBLISHED.isdisjoint(digests) or not _listed().isdisjoint(
+        digest[:LISTED_DIGITS] for digest in digests
+    )
+
+
+@cache
+def _listed() -> frozenset[str]:
+    """Read the digests of secrets on word lists, which published_secrets.LICENSE.txt describes."""
+    return frozenset((files(__package__) / "published_secrets.txt").read_text("ascii").split())
 
 
 def _is_repeated(layer: bytes) -> bool:
