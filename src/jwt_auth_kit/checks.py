@@ -105,6 +105,8 @@ async def _problem_of(read: Callable[[], Awaitable[object]]) -> str | None:
         await read()
     except StoreUnavailable as error:
         return error.hint
+    except ConfigurationError as error:
+        return str(error)
     except Exception as error:  # noqa: BLE001  a store of the application's own
         # Its text is left out: that of a database quotes statements, hashes included.
         return f"It raised {type(error).__name__}."

@@ -61,10 +61,11 @@ def run_on(kit: AuthKit, work: Coroutine[Any, Any, T]) -> T:
     Raises:
         AuthError: as the kit raised it.
         CommandFailed: the work failed, or a store raised something of its own.
+        ConfigurationError: as a store raised it.
     """
     try:
         return asyncio.run(_and_close(kit, work))
-    except (AuthError, CommandFailed):
+    except (AuthError, CommandFailed, ConfigurationError):
         raise
     except Exception as error:  # noqa: BLE001  a store of the application's own
         # Its text is left out: that of a database quotes statements, hashes included.

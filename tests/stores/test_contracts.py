@@ -9,7 +9,18 @@ from redis.asyncio.cluster import RedisCluster
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engines import engine_on
-from host_tables import HostTables, NumberedAccount, RenamedAccount, UuidAccount
+from host_tables import (
+    ODD_IDS,
+    DataclassAccount,
+    DecimalAccount,
+    DecoratedFlagAccount,
+    FlagAccount,
+    ForgetfulAccount,
+    HostTables,
+    NumberedAccount,
+    RenamedAccount,
+    UuidAccount,
+)
 from jwt_auth_kit import MemoryTokenStore, MemoryUserStore, TokenStore, UserStore
 from jwt_auth_kit.stores.redis import RedisTokenStore
 from jwt_auth_kit.stores.sqlalchemy import SQLAlchemyTokenStore, SQLAlchemyUserStore, create_schema
@@ -72,8 +83,20 @@ class TestPostgreSQLUserStore(UserStoreContract):
         return SQLAlchemyUserStore(postgresql_engine)
 
 
+OF_A_HOST = [
+    *ODD_IDS,
+    NumberedAccount,
+    UuidAccount,
+    RenamedAccount,
+    ForgetfulAccount,
+    DataclassAccount,
+    FlagAccount,
+    DecoratedFlagAccount,
+]
+
+
 class TestUserStoreOnTablesOfAHost(UserStoreContract):
-    @pytest.fixture(params=[NumberedAccount, UuidAccount, RenamedAccount])
+    @pytest.fixture(params=OF_A_HOST)
     async def store(
         self, request: pytest.FixtureRequest, tmp_path: Path
     ) -> AsyncIterator[UserStore]:
@@ -83,7 +106,7 @@ class TestUserStoreOnTablesOfAHost(UserStoreContract):
 
 
 class TestUserStoreOnTablesOfAHostInPostgreSQL(UserStoreContract):
-    @pytest.fixture(params=[NumberedAccount, UuidAccount, RenamedAccount])
+    @pytest.fixture(params=[NumberedAccount, UuidAccount, RenamedAccount, *ODD_IDS, DecimalAccount])
     async def store(
         self, request: pytest.FixtureRequest, postgresql_engine: AsyncEngine
     ) -> UserStore:

@@ -63,6 +63,10 @@ BY_MESSAGE: Mapping[str, str] = {
 }
 
 
+_SQLITE_NOT_NULL = re.compile(r"NOT NULL constraint failed: (?:.*\.)?(.+)")
+_SQLITE_CONSTRAINT = re.compile(r"(?:UNIQUE|CHECK) constraint failed: (.+)|(FOREIGN KEY)")
+
+
 def describe(error: BaseException) -> tuple[str, str]:
     """Return the names and codes of *error*, and what to do about it ("" where unknown)."""
     cause = getattr(error, "orig", None) or error
@@ -70,6 +74,23 @@ def describe(error: BaseException) -> tuple[str, str]:
     driver = type(cause.__cause__ or cause)
     names = f"{type(error).__name__} ({driver.__module__.partition('.')[0]}.{driver.__name__}"
     return f"{names}, {code})" if code else f"{names})", _cure(code, cause)
+
+
+def describe_refusal(error: BaseException) -> str:
+    """Return why a table refuses a row, by the names of its columns and constraints alone."""
+    cause = getattr(error, "orig", None) or error
+    # psycopg has the names in diag, asyncpg in its own error, SQLite in its message.
+    named = getattr(cause, "diag", None) or cause.__cause__ or cause
+    column = getattr(named, "column_name", None) or _find(_SQLITE_NOT_NULL, cause)
+    if column:
+        return (
+            f"the column {column} got no value and must not be NULL. "
+            "Give it a default or a server_default, or allow NULL."
+        )
+    constraint = getattr(named, "constraint_name", None) or _find(_SQLITE_CONSTRAINT, cause)
+    if constraint:
+        return f"it breaks the constraint {constraint}."
+    return f"{type(cause).__name__}."
 
 
 def is_of_another_loop(error: BaseException) -> bool:
@@ -90,3 +111,8 @@ def _cure(code: str, cause: BaseException) -> str:
         return BY_SQLITE_NAME[name]
     matches = (cure for text, cure in BY_MESSAGE.items() if re.search(text, str(cause)))
     return next(matches, "")
+
+
+def _find(pattern: re.Pattern[str], cause: BaseException) -> str | None:
+    found = pattern.search(str(cause)) if hasattr(cause, "sqlite_errorname") else None
+    return next((group for group in found.groups() if group), None) if found else None

@@ -6,8 +6,8 @@ Needs the ``sqlalchemy`` extra and a driver such as aiosqlite or asyncpg.
 import json
 import logging
 import uuid
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple, cast
@@ -49,7 +49,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.orm import (
@@ -76,12 +76,15 @@ from .base import (
     StaleLogin,
     StoredSession,
     name_role,
+    read_role,
 )
 from .base import User as UserProtocol
 from .completion import Operations, complete_operations
 from .engines import check_engine
 from .engines import prepare_engine as prepare_engine  # noqa: PLC0414  found here by users
-from .failures import describe, is_of_another_loop
+from .failures import describe, describe_refusal, is_of_another_loop
+from .ids import IdColumn
+from .rows import check_model, make_row
 
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 
@@ -421,49 +424,51 @@ class SQLAlchemyUserStore:
             your names differ. Its table needs a unique constraint or index on the address.
 
     Raises:
-        ConfigurationError: the engine is synchronous.
+        ConfigurationError: the engine is synchronous, or the class is not mapped or lacks one of
+            the attributes.
     """
 
     def __init__(self, engine: AsyncEngine, model: type[Any] = User) -> None:
         check_engine(engine)
+        check_model(model)
         self._engine = engine
         self._operations = Operations()
         self._model = model
         self._id: InstrumentedAttribute[Any] = model.id
+        self._ids = IdColumn(model.id, engine.dialect)
         self._email: InstrumentedAttribute[str] = model.email
-        is_long = isinstance(model.id.type, BigInteger) or engine.dialect.name == "sqlite"
-        self._id_limit = 2**63 if is_long else 2**31
 
     async def get_by_id(self, user_id: str) -> UserProtocol | None:
         """See UserStore.get_by_id."""
-        return await self._find(self._has_id(user_id))
+        return await self._find(self._ids.equals(user_id))
 
     async def get_by_email(self, email: str) -> UserProtocol | None:
         """See UserStore.get_by_email."""
         if self._model is User:
             return await self._find(self._email == email)
         # Rows that were written before this library came may hold capitals.
-        return await self._find(func.lower(self._email) == email)
+        user = await self._find(func.lower(self._email) == email)
+        if user is not None:
+            self._ids.check(user.id)
+        return user
 
     async def create(self, user: NewUser) -> UserProtocol:
         """See UserStore.create."""
         if self._model is not User and await self.get_by_email(user.email) is not None:
             raise EmailTaken  # an old row with capitals does not break the unique index
-        account: UserProtocol = self._model(
-            email=user.email,
-            display_name=user.display_name,
-            password_hash=user.password_hash,
-            role=self._role(user.role),
-            is_active=True,
-        )
+        account: UserProtocol = make_row(self._model, user, self._role(user.role))
         async with _translated, AsyncSession(self._engine, expire_on_commit=False) as database:
             database.add(account)
             try:
+                with self._values_taken():
+                    await database.flush()
+                self._ids.check(account.id)
                 await database.commit()
             except IntegrityError as error:
                 await database.rollback()
                 if await self.get_by_email(user.email) is None:
-                    raise ValueError(_what_failed(error, self._model)) from None
+                    refusal = f"{self._model.__name__} refuses a new row: {describe_refusal(error)}"
+                    raise ValueError(refusal) from None
                 raise EmailTaken from None
             await database.refresh(account)
         return account
@@ -472,15 +477,27 @@ class SQLAlchemyUserStore:
         """See UserStore.set_password_hash."""
         password_hash: InstrumentedAttribute[str | None] = self._model.password_hash
         unchanged = password_hash.is_(None) if expected is None else password_hash == expected
-        return await self._update(and_(self._has_id(user_id), unchanged), password_hash=new)
+        return await self._update(and_(self._ids.equals(user_id), unchanged), password_hash=new)
 
     async def set_role(self, user_id: str, role: str) -> bool:
         """See UserStore.set_role."""
-        return await self._update(self._has_id(user_id), role=self._role(role))
+        this_user = self._ids.equals(user_id)
+        statement = update(self._model).where(this_user).values(role=self._role(role))
+        async with _translated, AsyncSession(self._engine) as database:
+            with self._values_taken():
+                if not await _changes_one(database, statement):
+                    return False
+            changed = (await database.scalars(select(self._model).where(this_user))).one()
+            if read_role(changed) != role:  # a mapping of two roles to a flag, for example
+                raise ConfigurationError(
+                    f"{self._model.__name__}.role cannot hold {role!r}, so nothing was changed."
+                )
+            await database.commit()
+        return True
 
     async def set_active(self, user_id: str, *, active: bool) -> bool:
         """See UserStore.set_active."""
-        return await self._update(self._has_id(user_id), is_active=active)
+        return await self._update(self._ids.equals(user_id), is_active=active)
 
     async def aclose(self) -> None:
         """Close the connections of the engine: for programs that share it with nothing else."""
@@ -516,11 +533,9 @@ class SQLAlchemyUserStore:
     async def _update(self, condition: ColumnElement[bool], **values: Any) -> bool:
         statement = update(self._model).where(condition).values(**values)
         async with _translated, AsyncSession(self._engine) as database:
-            result = await database.execute(
-                statement, execution_options={"synchronize_session": False}
-            )
+            is_done = await _changes_one(database, statement)
             await database.commit()
-            return bool(cast("Any", result).rowcount == 1)
+            return is_done
 
     def _role(self, role: str) -> Any:
         """Return *role* as its column holds it: that of an ``Enum`` class wants a member."""
@@ -535,18 +550,23 @@ class SQLAlchemyUserStore:
             )
         return members[role]
 
-    def _has_id(self, user_id: str) -> ColumnElement[bool]:
-        """Compare in the column's own type; what that type cannot hold is nobody's id."""
+    @contextmanager
+    def _values_taken(self) -> Iterator[None]:
+        """Tell what a column type of the application's own refuses, and show no value."""
         try:
-            value = self._id.type.python_type(user_id)
-        except (ValueError, TypeError):
-            return false()
-        # One account has one spelling of its id: "07" is not "7".
-        if str(value) != user_id or "\x00" in user_id:
-            return false()
-        if isinstance(value, int) and not -self._id_limit <= value < self._id_limit:
-            return false()
-        return cast("ColumnElement[bool]", self._id == value)
+            yield
+        except StatementError as error:
+            if isinstance(error, DBAPIError):
+                raise
+            raise ConfigurationError(
+                f"A column type of {self._model.__name__} refuses a value: it raised "
+                f"{type(error.orig).__name__}. Nothing was written."
+            ) from None
+
+
+async def _changes_one(database: AsyncSession, statement: Update) -> bool:
+    result = await database.execute(statement, execution_options={"synchronize_session": False})
+    return bool(cast("Any", result).rowcount == 1)
 
 
 class _Translation:
@@ -801,8 +821,3 @@ async def _next_epoch(connection: AsyncConnection, user_id: str, now: datetime) 
 
 def _session(row: Mapping[Any, Any]) -> Session:
     return Session(**{column.name: row[column.name] for column in _COLUMNS})
-
-
-def _what_failed(error: IntegrityError, model: type[Any]) -> str:
-    # The driver's message may quote the row, hash included; name the class and stop there.
-    return f"{model.__name__} refuses a new row ({type(error.orig).__name__}): has it a default?"
