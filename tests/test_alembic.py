@@ -10,16 +10,19 @@ from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import Connection, inspect, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
 import servers
 from apps import EMAIL, PASSWORD, make_kit
+from examples.alembic.models import Project
 from jwt_auth_kit import SignedIn
 from jwt_auth_kit.stores.sqlalchemy import (
     SQLAlchemyTokenStore,
     SQLAlchemyUserStore,
     create_schema,
+    prepare_engine,
 )
 
 INI = Path(__file__).parent.parent / "examples" / "alembic" / "alembic.ini"
@@ -62,10 +65,17 @@ def test_people_sign_in_on_migrated_tables(url: str) -> None:
     assert refreshed.session_id == signed_in.session_id
 
 
+def test_a_project_of_nobody_is_refused(url: str) -> None:
+    command.upgrade(Config(INI), "head")
+
+    with pytest.raises(IntegrityError):
+        asyncio.run(_insert_project(url, owner_id="nobody"))
+
+
 def test_a_downgrade_leaves_what_was_there_before(url: str) -> None:
     command.upgrade(Config(INI), "head")
 
-    command.downgrade(Config(INI), "-1")
+    command.downgrade(Config(INI), "a1")
 
     assert _run(url, _tables) == {"alembic_version", "projects"}
 
@@ -74,7 +84,8 @@ def test_tables_of_create_schema_can_be_taken_over(url: str) -> None:
     command.upgrade(Config(INI), "a1")
     asyncio.run(_create_schema(url))
 
-    command.stamp(Config(INI), "head")
+    command.stamp(Config(INI), "a2")
+    command.upgrade(Config(INI), "head")
 
     command.check(Config(INI))
 
@@ -85,6 +96,16 @@ async def _create_database(url: str) -> None:
         await connection.execute(text("DROP DATABASE IF EXISTS migrated"))
         await connection.execute(text("CREATE DATABASE migrated"))
     await engine.dispose()
+
+
+async def _insert_project(url: str, owner_id: str) -> None:
+    engine = prepare_engine(url, poolclass=NullPool)
+    try:
+        async with AsyncSession(engine) as database:
+            database.add(Project(name="engine", owner_id=owner_id))
+            await database.commit()
+    finally:
+        await engine.dispose()
 
 
 async def _create_schema(url: str) -> None:

@@ -1,7 +1,9 @@
 """What the application keeps itself."""
 
-from sqlalchemy import String
+from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from jwt_auth_kit.stores.sqlalchemy import User
 
 
 class AppBase(DeclarativeBase):
@@ -14,5 +16,7 @@ class Project(AppBase):
     __tablename__ = "projects"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    owner_id: Mapped[str] = mapped_column(String(36), index=True)
+    owner_id: Mapped[str] = mapped_column(
+        ForeignKey(User.id, name="fk_projects_owner_id_users", ondelete="CASCADE"), index=True
+    )
     name: Mapped[str] = mapped_column(String(100))

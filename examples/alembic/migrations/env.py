@@ -12,7 +12,7 @@ from sqlalchemy.pool import NullPool
 from examples.alembic.models import AppBase
 from jwt_auth_kit.stores import sqlalchemy as auth
 
-TARGETS = [AppBase.metadata, auth.metadata, auth.Base.metadata]
+TARGETS = [auth.Base.metadata, auth.metadata, AppBase.metadata]  # users, then what refers to it
 
 
 def render_item(kind: str, item: Any, _: Any) -> str | Literal[False]:
