@@ -3,7 +3,7 @@
 import enum
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 from fastapi import Depends, FastAPI, Request
@@ -11,7 +11,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
 from httpx import ASGITransport, AsyncClient
-from sqlalchemy import Enum, String, text
+from sqlalchemy import ColumnElement, Enum, String, case, text
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from apps import make_kit
@@ -177,7 +178,38 @@ class Listed(Base):
     password_hash: Mapped[str | None] = mapped_column(String(255))
 
 
-@pytest.mark.parametrize("model", [Member, Ranked, Listed])
+class Flagged(Base):
+    """An account whose role is a flag, as the guide to user tables shows."""
+
+    __tablename__ = "flagged"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(unique=True)
+    display_name: Mapped[str | None]
+    is_superuser: Mapped[bool] = mapped_column(default=False)
+    is_active: Mapped[bool] = mapped_column(default=True)
+    password_hash: Mapped[str | None]
+
+    @hybrid_property
+    def role(self) -> str:
+        return "admin" if self.is_superuser else "user"
+
+    @role.inplace.setter
+    def _set_role(self, role: str) -> None:
+        self.is_superuser = role == "admin"
+
+    @role.inplace.expression
+    @classmethod
+    def _role_in_queries(cls) -> ColumnElement[str]:
+        return case((cls.is_superuser, "admin"), else_="user")
+
+    @role.inplace.update_expression
+    @classmethod
+    def _role_in_updates(cls, value: Any) -> list[tuple[Any, Any]]:
+        return [(cls.is_superuser, value == "admin")]
+
+
+@pytest.mark.parametrize("model", [Member, Ranked, Listed, Flagged])
 async def test_every_route_knows_a_role_from_an_enum_column(
     model: type[Base], tmp_path: Path
 ) -> None:
