@@ -641,7 +641,7 @@ def list_mistakes(kit: AuthKit, signed_in: SignedIn) -> list[Callable[[], Any]]:
         lambda: AuthRefreshBody.model_validate({"refresh_token": [tokens.refresh_token]}),
         lambda: AuthSignedInBody.model_validate({"access_token": tokens.access_token}),
         lambda: AuthTokenBody.model_validate({"access_token": tokens.access_token}),
-        lambda: AuthTokenForm.model_validate({"password": PASSWORD}),
+        lambda: AuthTokenForm.model_validate({"password": [PASSWORD]}),
     ]
 
 

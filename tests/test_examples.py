@@ -344,11 +344,11 @@ def test_administrator_is_told_that_a_user_is_unknown(
 @pytest.mark.parametrize(
     ("method", "path", "statuses"),
     [
-        ("get", "/api/projects", {"200", "401"}),
-        ("put", "/api/projects/{project_id}", {"200", "400", "401", "404", "422"}),
-        ("get", "/api/{user_id}/tasks", {"200", "401", "403", "422"}),
-        ("get", "/api/{user_id}/tasks/{task_id}", {"200", "401", "403", "404", "422"}),
-        ("patch", "/api/admin/users/{user_id}", {"204", "400", "401", "403", "404", "422"}),
+        ("get", "/api/projects", {"200", "401", "503"}),
+        ("put", "/api/projects/{project_id}", {"200", "400", "401", "404", "422", "503"}),
+        ("get", "/api/{user_id}/tasks", {"200", "401", "403", "422", "503"}),
+        ("get", "/api/{user_id}/tasks/{task_id}", {"200", "401", "403", "404", "422", "503"}),
+        ("patch", "/api/admin/users/{user_id}", {"204", "400", "401", "403", "404", "422", "503"}),
         ("get", "/health", {"200"}),
     ],
 )

@@ -44,9 +44,10 @@ LAYERS = [
     {"keys.sources", "tokens", "current_user", "keys.remote"},
     {"session_manager", "failed_logins", "key_commands", "verifier", "inspection"},
     {"kit", "transports"},
-    {"openapi", "oauth_form", "hosts", "routing", "overrides", "cors", "caching"},
-    {"signatures", "decisions"},
-    {"entrance"},
+    {"oauth_form", "hosts", "routing", "overrides", "cors", "caching"},
+    {"signatures", "operations", "decisions"},
+    {"entrance", "completion"},
+    {"openapi"},
     {"installation", "inspect_command", "account_commands"},
     {"dependencies", "checks"},
     {"protection", "websockets"},
@@ -59,7 +60,8 @@ LAYERS = [
 """From the bottom up. A module imports from the rows below its own, and from no other."""
 
 HTTP = {
-    *("errors", "clients", "cross_site", "transports", "openapi", "oauth_form"),
+    *("errors", "clients", "cross_site", "transports", "oauth_form"),
+    *("operations", "completion", "openapi"),
     *(
         "peers",
         "routing",

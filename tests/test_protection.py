@@ -601,10 +601,10 @@ def test_of_two_methods_of_a_path_each_is_public_on_its_own(kit: AuthKit) -> Non
     statuses = [client.request(method, "/things").status_code for method in ("GET", "POST", "PUT")]
 
     assert statuses == [200, 401, 401]
-    assert {m: "security" in o for m, o in app.openapi()["paths"]["/things"].items()} == {
-        "get": False,
-        "post": True,
-        "put": True,
+    assert {m: o["security"] for m, o in app.openapi()["paths"]["/things"].items()} == {
+        "get": [],
+        "post": [{"OAuth2PasswordBearer": []}],
+        "put": [{"OAuth2PasswordBearer": []}],
     }
 
 
@@ -884,9 +884,10 @@ def test_openapi_shows_the_lock_and_the_401_on_all_but_public_routes(
     for path in ("/secret", "/routed/{name}", "/greeting", "/api/auth/me"):
         assert operations[path]["security"] == [{"OAuth2PasswordBearer": []}]
         assert "401" in operations[path]["responses"]
-    for path in ("/open", "/paths/{name}", "/api/auth/login"):
-        assert "security" not in operations[path]
-        assert "401" not in operations[path].get("responses", {})
+    for path in ("/open", "/paths/{name}"):
+        assert operations[path]["security"] == []
+        assert "401" not in operations[path]["responses"]
+    assert document["paths"]["/api/auth/login"]["post"]["security"] == []
     assert document["paths"]["/api/auth/logout"]["post"]["security"][0] == {}
     flows = document["components"]["securitySchemes"]["OAuth2PasswordBearer"]["flows"]
     assert flows["password"]["tokenUrl"] == "/api/auth/token"
@@ -1037,7 +1038,7 @@ def test_every_operation_of_openapi_that_answers_without_a_token_is_listed() -> 
         f"{method.upper()} {path}"
         for path, item in app.openapi()["paths"].items()
         for method, operation in item.items()
-        if {} in operation.get("security", [{}])
+        if {} in (operation["security"] or [{}])
     }
 
     assert documented <= set(unprotected_routes(app))

@@ -1,7 +1,7 @@
 """The JSON bodies of the router's requests and answers."""
 
 from datetime import datetime
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from unicodedata import category
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -11,6 +11,10 @@ from .emails import MAX_EMAIL_LENGTH, check_email
 
 MAX_SENT_LENGTH = 1024
 """Characters of a password or a token that are looked at; new passwords have fewer."""
+
+EXAMPLE_EMAIL = "ada@example.com"
+EXAMPLE_PASSWORD = "correct horse battery staple"
+EXAMPLE_TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6..."
 
 CONTROL = {"Cc", "Cs", "Co", "Cn", "Zl", "Zp"}
 BIDI_CONTROLS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -123,3 +127,28 @@ class AuthSessionInfo(BaseModel):
         datetime, Field(description="When it ends unless it is refreshed, to the hour.")
     ]
     current: Annotated[bool, Field(description="Whether it is the one that asks.")]
+
+
+def _example(summary: str, **body: str) -> dict[str, Any]:
+    return {"summary": summary, "value": body}
+
+
+REGISTER_EXAMPLES = {
+    "ada": _example(
+        "A new account", email=EXAMPLE_EMAIL, password=EXAMPLE_PASSWORD, display_name="Ada"
+    )
+}
+LOGIN_EXAMPLES = {
+    "ada": _example("An account", email=EXAMPLE_EMAIL, password=EXAMPLE_PASSWORD),
+}
+PASSWORD_EXAMPLES = {
+    "ada": _example(
+        "Both passwords",
+        current_password=EXAMPLE_PASSWORD,
+        new_password="seven purple lanterns drift ashore",
+    )
+}
+REFRESH_EXAMPLES = {
+    "bearer": _example("A client that keeps its tokens", refresh_token=EXAMPLE_TOKEN),
+    "cookies": _example("A browser, which sends a cookie"),
+}

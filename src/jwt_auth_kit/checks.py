@@ -16,7 +16,7 @@ from .emails import NOBODY
 from .errors import ConfigurationError, StoreUnavailable
 from .installation import Installation, ensure_installed
 from .kit import AuthKit
-from .openapi import has_token_route
+from .operations import find_token_path
 from .passwords.hashers import Argon2Hasher
 from .proxy_signs import find_proxy_sign
 from .settings import unknown_variables
@@ -160,7 +160,7 @@ def _about_authenticator(app: FastAPI, authenticator: Authenticator) -> Iterator
         yield from _about_proxies(authenticator)
         yield from _about_failures(authenticator)
         yield from _about_memory(authenticator)
-    elif has_token_route(app):
+    elif find_token_path(app) is not None:
         yield Finding(
             "error",
             "router",

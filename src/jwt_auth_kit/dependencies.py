@@ -6,10 +6,7 @@ from functools import partial
 from typing import Annotated, Any, NoReturn
 
 from fastapi import Depends, Security, WebSocket, WebSocketException
-from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
-from fastapi.openapi.models import SecurityBase as SecurityBaseModel
 from fastapi.security import SecurityScopes
-from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
 from .current_user import Authenticator, CurrentUser
@@ -28,8 +25,8 @@ from .errors import (
 from .events import Client
 from .installation import Credential, find_installation, get_installation
 from .kit import AuthKit
-from .openapi import OPTIONAL, SCHEME_NAME
-from .overrides import Dependency, check_override_by
+from .openapi import BearerScheme
+from .overrides import Dependency, call_override, check_override_by
 from .transports import WEBSOCKET_PROTOCOL
 
 CLOSE_CODES = {401: 4401, 403: 4403, 503: 1013}
@@ -58,15 +55,6 @@ ClientDep = Annotated[Client, Depends(get_client)]
 """Parameter type: ``async def route(client: ClientDep)``."""
 
 
-class _Bearer(SecurityBase):
-    """A dependency that OpenAPI shows as a lock; ``complete_openapi`` fills in the URL."""
-
-    scheme_name = SCHEME_NAME
-    model: SecurityBaseModel = OAuth2(
-        flows=OAuthFlows(password=OAuthFlowPassword(tokenUrl="auth/token", scopes={}))
-    )
-
-
 def _check_override(override: Dependency, *, is_optional: bool = False) -> Dependency:
     """Make a dependency that gives what *override* does, if the route lets that user pass.
 
@@ -77,8 +65,8 @@ def _check_override(override: Dependency, *, is_optional: bool = False) -> Depen
     async def give_checked_user(
         connection: HTTPConnection, scopes: SecurityScopes, user: Annotated[Any, Depends(override)]
     ) -> Any:
-        wanted = [scope for scope in scopes.scopes if scope != OPTIONAL]
-        if user is None and not is_optional and OPTIONAL not in scopes.scopes:
+        wanted = scopes.scopes
+        if user is None and not is_optional:
             await refuse(connection, NotAuthenticated())
         if user is not None:
             await _check_scopes(connection, user, wanted)
@@ -102,25 +90,35 @@ def _scopes_of(user: Any) -> Collection[str]:
     return scopes.split() if isinstance(scopes, str) else scopes
 
 
-class _GetCurrentUser(_Bearer):
+class _GetCurrentUser(BearerScheme):
     """The user of the access token.
+
+    Args:
+        is_optional: return None where no token was sent.
 
     Raises:
         NotAuthenticated: no token was sent.
         InvalidToken: it is expired, revoked, or not one of ours.
     """
 
+    def __init__(self, *, is_optional: bool = False) -> None:
+        self.is_optional = is_optional
+
     async def __call__(
         self, connection: HTTPConnection, scopes: SecurityScopes
     ) -> CurrentUser | None:
+        if self.is_optional and get_current_user in connection.app.dependency_overrides:
+            # The first request of an application without install(): its overrides are unchecked.
+            overridden: CurrentUser | None = await call_override(connection, self, scopes.scopes)
+            return overridden
         end_beginning(connection.scope)
         try:
             user = await find_user(connection)
-            if user is None and OPTIONAL not in scopes.scopes:
+            if user is None and not self.is_optional:
                 raise NotAuthenticated
         except AuthError as error:
             await refuse(connection, error)
-        wanted = [scope for scope in scopes.scopes if scope != OPTIONAL]
+        wanted = scopes.scopes
         if user is not None and wanted:
             await _check_scopes(connection, user, wanted)
         return user
@@ -149,8 +147,10 @@ async def find_user(connection: HTTPConnection) -> CurrentUser | None:
     )
 
 
-class _GetCredentialIfAny(_Bearer):
+class _GetCredentialIfAny(BearerScheme):
     """The access token as it was sent, unchecked; None where none was, or none that can be read."""
+
+    is_optional = True
 
     async def __call__(self, connection: HTTPConnection) -> Credential | None:
         try:
@@ -195,6 +195,10 @@ get_current_user: _GetCurrentUser = decided_first(
 
 require_user: _GetCurrentUser = get_current_user
 """The same object as ``get_current_user``, named for routes that only need the check."""
+
+_get_user_if_any = check_override_by(_check_override_of_optional, instead_of=get_current_user)(
+    _GetCurrentUser(is_optional=True)
+)
 
 get_credential_if_any: _GetCredentialIfAny = _GetCredentialIfAny()
 
@@ -251,7 +255,7 @@ async def _tell_time(authenticator: Authenticator) -> datetime:
 
 @check_override_by(_check_override_of_optional)
 async def get_optional_user(
-    user: Annotated[CurrentUser | None, Security(get_current_user, scopes=[OPTIONAL])],
+    user: Annotated[CurrentUser | None, Depends(_get_user_if_any)],
 ) -> CurrentUser | None:
     """Dependency: the signed-in user; None where no token was sent. A bad one is still a 401."""
     return user

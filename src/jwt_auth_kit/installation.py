@@ -13,7 +13,7 @@ from .caching import note_cookie, send_cookies
 from .clients import read_client
 from .current_user import Authenticator
 from .entrance import watch_entrance
-from .errors import ConfigurationError, InvalidToken
+from .errors import ConfigurationError, InvalidToken, KeysUnavailable, StoreUnavailable
 from .events import Client
 from .kit import AuthKit
 from .openapi import complete_openapi
@@ -114,8 +114,21 @@ def install(
     # An application mounted below this one finds the kit here: of its parents a request shows
     # only the outermost router.
     setattr(app.router, _STATE, installation)
-    complete_openapi(app, [transport.cookie_name for transport in transports])
+    _document(app, installation)
     return authenticator
+
+
+def _document(app: FastAPI, installation: Installation) -> None:
+    document = complete_openapi(app)
+    document.cookie_names = [transport.cookie_name for transport in installation.transports]
+    authenticator = installation.authenticator
+    if isinstance(authenticator, AuthKit):
+        document.password_policy = authenticator.password_policy
+        document.unavailable = StoreUnavailable
+    elif isinstance(authenticator, TokenVerifier):
+        document.unavailable = KeysUnavailable if authenticator.reads_keys else None
+    else:
+        document.unavailable = None
 
 
 def get_installation(connection: HTTPConnection) -> Installation:

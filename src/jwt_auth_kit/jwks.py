@@ -10,6 +10,8 @@ from pydantic import BaseModel
 
 from .installation import get_installation
 from .kit import AuthKit
+from .openapi import DocumentedRoute, DocumentedRouter
+from .operations import Operation, documented
 from .protection import public
 
 JWKS_PATH = "/.well-known/jwks.json"
@@ -35,16 +37,19 @@ def create_jwks_router(*, path: str = JWKS_PATH) -> APIRouter:
     Args:
         path: where the route stands.
     """
-    router = APIRouter(tags=["keys"])
+    router = DocumentedRouter(tags=["keys"], route_class=DocumentedRoute)
     router.get(
         path,
+        summary="List the public keys",
         response_model=AuthKeySet,
         response_class=_JWKSetResponse,
         responses={304: {"description": "Not changed"}, 404: {"description": "No public keys"}},
+        openapi_extra={"security": []},
     )(show_public_keys)
     return router
 
 
+@documented(Operation("getPublicKeys"))
 @public
 async def show_public_keys(request: Request) -> Response:
     """Show the public keys that verify, those to come included."""

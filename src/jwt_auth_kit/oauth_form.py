@@ -8,7 +8,7 @@ from fastapi import Request, Response
 from pydantic import BaseModel, Field, JsonValue
 from starlette.responses import JSONResponse
 
-from .bodies import SecretBody
+from .bodies import EXAMPLE_EMAIL, EXAMPLE_PASSWORD, EXAMPLE_TOKEN, SecretBody
 from .session_manager import SignedIn
 from .transports import NO_STORE
 
@@ -19,7 +19,9 @@ SECRET: dict[str, JsonValue] = {"format": "password"}
 class AuthTokenForm(SecretBody):
     """The form of RFC 6749 sections 4.3.2 and 6."""
 
-    grant_type: Literal["password", "refresh_token"]
+    grant_type: Literal["password", "refresh_token"] = Field(
+        default="password", description="May be left out beside a username and a password."
+    )
     username: str | None = None
     password: str | None = Field(default=None, repr=False, json_schema_extra=SECRET)
     refresh_token: str | None = Field(default=None, repr=False)
@@ -49,7 +51,28 @@ class AuthTokenError(BaseModel):
 
 FORM_SCHEMA: Mapping[str, Any] = {
     "required": True,
-    "content": {FORM: {"schema": AuthTokenForm.model_json_schema()}},
+    "content": {
+        FORM: {
+            "schema": AuthTokenForm.model_json_schema(),
+            "examples": {
+                "password": {
+                    "summary": "Sign in",
+                    "value": {
+                        "grant_type": "password",
+                        "username": EXAMPLE_EMAIL,
+                        "password": EXAMPLE_PASSWORD,
+                    },
+                },
+                "refresh_token": {
+                    "summary": "Refresh",
+                    "value": {
+                        "grant_type": "refresh_token",
+                        "refresh_token": EXAMPLE_TOKEN,
+                    },
+                },
+            },
+        }
+    },
 }
 """The request body as OpenAPI documents it."""
 

@@ -1,13 +1,11 @@
 """Deny by default: every route of an application requires a user unless it is marked public."""
 
 import logging
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from functools import cache, partial
 from typing import Any, TypeVar
 
 from fastapi import Depends, FastAPI, Request, WebSocket
-from fastapi.encoders import jsonable_encoder
-from fastapi.routing import APIRoute
 from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, Host, Match, Mount, Route, WebSocketRoute
@@ -16,9 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .dependencies import find_user, get_current_user
 from .entrance import put_gate, watch_entrance
 from .errors import AuthError, ConfigurationError
-from .installation import ensure_installed
-from .openapi import OPTIONAL, SCHEME_NAME, complete_openapi
-from .overrides import check_overrides
+from .openapi import complete_openapi
+from .overrides import call_override
 from .routing import FlatRoute, list_routes
 
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")
@@ -83,7 +80,8 @@ def deny_by_default(app: FastAPI, *, public_paths: Sequence[str] = ()) -> None:
     # In front of the router and behind all middleware, so that nothing can change a path after
     # it was checked, and CORS and the handlers of errors apply to refusals too.
     put_gate(app, partial(_Gate, protection))
-    _show_locks(app, protection)
+    document = complete_openapi(app)
+    document.list_locked = partial(_locked_operations, app, protection)
 
 
 class Protection:
@@ -92,12 +90,6 @@ class Protection:
     def __init__(self, app: FastAPI, public_paths: Sequence[str]) -> None:
         self._app = app
         self._public_paths = _check_public_paths(public_paths)
-        self._override_route = APIRoute(
-            "/",
-            _do_nothing,
-            dependencies=[Depends(get_current_user)],
-            dependency_overrides_provider=app,
-        )
 
     def is_public(self, route: FlatRoute) -> bool:
         """Tell whether *route* is open to everybody, as far as this application is concerned."""
@@ -154,11 +146,7 @@ class Protection:
         if get_current_user not in self._app.dependency_overrides:
             await get_current_user(connection, SecurityScopes())
             return
-        check_overrides(self._app)
-        # Only FastAPI knows how to call an override, which may have dependencies of its own.
-        scope = {**connection.scope, "type": "http", "method": "GET"}
-        scope.pop("starlette.exception_handlers", None)
-        await self._override_route.app(scope, _receive_nothing, _send_nowhere)
+        await call_override(connection, get_current_user)
 
 
 class _Gate:
@@ -206,10 +194,8 @@ def requires_user(route: FlatRoute, overrides: Container[Any] = ()) -> bool:
 def _depends_on_user(dependant: Any, overrides: Container[Any]) -> bool:
     for dependency in dependant.dependencies:
         if dependency.call is get_current_user:
-            inherited, own = dependency.parent_oauth_scopes, dependency.own_oauth_scopes
-            if OPTIONAL not in {*(inherited or ()), *(own or ())}:
-                return True
-        elif dependency.call not in overrides and _depends_on_user(dependency, overrides):
+            return True
+        if dependency.call not in overrides and _depends_on_user(dependency, overrides):
             return True
     return False
 
@@ -284,30 +270,6 @@ def _frontend_path(scope: Scope) -> str | None:
     return path.removeprefix(scope.get("root_path", "").rstrip("/")).rstrip("/")
 
 
-async def _do_nothing() -> None: ...
-
-
-async def _receive_nothing() -> Message:
-    return {"type": "http.disconnect"}
-
-
-async def _send_nowhere(message: Message) -> None: ...
-
-
-def _show_locks(app: FastAPI, protection: Protection) -> None:
-    """Let OpenAPI say that the routes require a user, before ``install`` completes it."""
-    was_completed = hasattr(app.openapi, "incomplete")
-    build = getattr(app.openapi, "incomplete", app.openapi)
-
-    def openapi() -> dict[str, Any]:
-        return _with_locks(build(), list(_locked_operations(app, protection)))
-
-    app.openapi = openapi  # type: ignore[method-assign]
-    if was_completed:
-        transports = ensure_installed(app).transports
-        complete_openapi(app, [transport.cookie_name for transport in transports])
-
-
 def _locked_operations(app: FastAPI, protection: Protection) -> Iterator[tuple[str, str]]:
     seen = set[tuple[str, str]]()
     for route in list_routes(app.router.routes):
@@ -317,30 +279,3 @@ def _locked_operations(app: FastAPI, protection: Protection) -> Iterator[tuple[s
             if operation not in seen and not protection.is_public(route):
                 yield operation
             seen.add(operation)
-
-
-def _with_locks(schema: dict[str, Any], operations: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    paths = {path: dict(item) for path, item in schema.get("paths", {}).items()}
-    locked = [(path, method) for path, method in operations if method in paths.get(path, {})]
-    if not locked:
-        return schema
-    for path, method in locked:
-        operation = paths[path][method]
-        security = _required(operation.get("security", ()))
-        paths[path][method] = {**operation, "security": security}
-    components = schema.get("components", {})
-    scheme = jsonable_encoder(get_current_user.model, by_alias=True, exclude_none=True)
-    schemes = {**components.get("securitySchemes", {}), SCHEME_NAME: scheme}
-    return {**schema, "components": {**components, "securitySchemes": schemes}, "paths": paths}
-
-
-def _required(requirements: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Make an optional user, or none, a required one."""
-    required = [
-        {name: [scope for scope in scopes if scope != OPTIONAL] for name, scopes in item.items()}
-        for item in requirements
-        if item
-    ]
-    if not any(SCHEME_NAME in item for item in required):
-        required.append({SCHEME_NAME: []})
-    return required

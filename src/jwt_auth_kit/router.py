@@ -10,15 +10,18 @@ from datetime import datetime
 from enum import Enum
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response, Security
+from fastapi import APIRouter, Body, Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
 from pydantic import Field
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
 from .bodies import (
+    LOGIN_EXAMPLES,
+    PASSWORD_EXAMPLES,
+    REFRESH_EXAMPLES,
+    REGISTER_EXAMPLES,
     AuthLoginBody,
     AuthPasswordBody,
     AuthProfile,
@@ -74,7 +77,8 @@ from .oauth_form import (
     read_form,
     refuse_grant,
 )
-from .openapi import GUARDED, LENIENT, OPTIONAL, TOKEN_ROUTE
+from .openapi import DocumentedRoute, DocumentedRouter
+from .operations import Operation, documented
 from .passwords.policy import WeakPassword
 from .protection import public
 from .session_manager import SignedIn
@@ -101,10 +105,15 @@ AfterQuery = Annotated[
     str | None, Query(description="The id of a session; the list continues behind it.")
 ]
 
+RefreshBody = Annotated[AuthRefreshBody | None, Body(openapi_examples=REFRESH_EXAMPLES)]
+
+OPEN: dict[str, Any] = {"security": []}
+OPTIONALLY_LOCKED: dict[str, Any] = {"security": [{}]}
+
 _TRANSPORTS = "jwt_auth_kit_transports"
 
 
-class QuietRoute(APIRoute):
+class QuietRoute(DocumentedRoute):
     """A route whose 422 never repeats the input, which may hold a password.
 
     Bodies over 16 KiB are refused before they are read to the end.
@@ -154,7 +163,7 @@ def create_auth_router(
         transport: the one of the installed transports that this router answers by; by default
             the first.
     """
-    router = APIRouter(
+    router = DocumentedRouter(
         prefix=prefix,
         tags=list(tags),
         route_class=QuietRoute,
@@ -162,28 +171,28 @@ def create_auth_router(
         dependencies=[] if transport is None else [Depends(_answer_by(transport))],
     )
     for_credentials = error_responses(*BODY_ERRORS, TooManyAttempts, Busy, StoreUnavailable)
-    from_own_pages: dict[str, Any] = {
-        "dependencies": [Depends(require_json), Depends(require_own_page)],
-        "openapi_extra": {GUARDED: True},
-    }
+    from_own_pages = [Depends(require_json), Depends(require_own_page)]
     if registration:
         router.post(
             "/register",
             status_code=201,
+            summary="Sign up",
             response_model_exclude_unset=True,
             responses=error_responses(EmailTaken) | for_credentials,
-            **from_own_pages,
+            dependencies=from_own_pages,
+            openapi_extra=OPEN,
         )(register)
     router.post(
         "/login",
+        summary="Sign in",
         response_model_exclude_unset=True,
         responses=error_responses(InvalidCredentials) | for_credentials,
-        **from_own_pages,
+        dependencies=from_own_pages,
+        openapi_extra=OPEN,
     )(login)
     router.post(
         "/token",
-        name=TOKEN_ROUTE,
-        summary="Token",
+        summary="Sign in or refresh as an OAuth2 client",
         response_model=AuthTokenBody,
         responses={
             400: {"model": AuthTokenError, "description": "Refused"},
@@ -191,39 +200,58 @@ def create_auth_router(
                 CrossSiteRequest, BodyTooLarge, TooManyAttempts, Busy, StoreUnavailable
             ),
         },
-        openapi_extra={"requestBody": FORM_SCHEMA},
+        openapi_extra={"requestBody": FORM_SCHEMA, **OPEN},
     )(token)
-    with_cookies: dict[str, Any] = {
-        "dependencies": [Depends(require_json)],
-        "openapi_extra": {GUARDED: True},
-    }
     router.post(
         "/refresh",
+        summary="Refresh the tokens",
         response_model_exclude_unset=True,
         responses=error_responses(*REFRESH_ERRORS, *BODY_ERRORS, StoreUnavailable),
-        **with_cookies,
+        dependencies=[Depends(require_json)],
+        openapi_extra=OPEN,
     )(refresh)
     router.post(
         "/logout",
         status_code=204,
+        summary="Sign out",
         responses=error_responses(NotAuthenticated, InvalidToken, *BODY_ERRORS, StoreUnavailable),
-        **with_cookies,
+        dependencies=[Depends(require_json)],
+        openapi_extra=OPTIONALLY_LOCKED,
     )(logout)
     for_users = error_responses(*ACCESS_ERRORS, StoreUnavailable)
-    router.get("/me", responses=for_users | error_responses(*ACCESS_ERRORS, SessionRevoked))(me)
-    router.get("/session", responses=error_responses(StoreUnavailable))(show_session)
+    router.get(
+        "/me",
+        summary="Show your account",
+        responses=for_users | error_responses(*ACCESS_ERRORS, SessionRevoked),
+    )(me)
+    router.get(
+        "/session",
+        summary="Tell who is signed in, if anybody",
+        responses=error_responses(StoreUnavailable),
+        openapi_extra=OPTIONALLY_LOCKED,
+    )(show_session)
     router.post(
         "/password",
+        summary="Change your password",
         response_model_exclude_unset=True,
         responses=error_responses(*ACCESS_ERRORS, InvalidCredentials) | for_credentials,
         dependencies=[Depends(require_json)],
     )(change_password)
-    router.post("/logout-all", status_code=204, responses=for_users)(logout_all)
-    router.get("/sessions", responses=for_users | error_responses(SessionNotFound))(list_sessions)
-    router.delete("/sessions", status_code=204, responses=for_users)(end_other_sessions)
+    router.post("/logout-all", status_code=204, summary="Sign out everywhere", responses=for_users)(
+        logout_all
+    )
+    router.get(
+        "/sessions",
+        summary="List your sessions",
+        responses=for_users | error_responses(SessionNotFound),
+    )(list_sessions)
+    router.delete(
+        "/sessions", status_code=204, summary="End your other sessions", responses=for_users
+    )(end_other_sessions)
     router.delete(
         "/sessions/{session_id}",
         status_code=204,
+        summary="End one of your sessions",
         responses=for_users | error_responses(SessionNotFound),
     )(end_session)
     return router
@@ -242,9 +270,12 @@ async def require_own_page(request: Request) -> None:
         await refuse(request, error)
 
 
+@documented(Operation("register", is_guarded=True, new_password="password"))
 @public
 async def register(
-    body: AuthRegisterBody, request: Request, response: Response
+    body: Annotated[AuthRegisterBody, Body(openapi_examples=REGISTER_EXAMPLES)],
+    request: Request,
+    response: Response,
 ) -> AuthSignedInBody:
     """Make an account and sign it in."""
     installation = get_installation(request)
@@ -261,8 +292,13 @@ async def register(
     return _answer(request, response, signed_in)
 
 
+@documented(Operation("login", is_guarded=True))
 @public
-async def login(body: AuthLoginBody, request: Request, response: Response) -> AuthSignedInBody:
+async def login(
+    body: Annotated[AuthLoginBody, Body(openapi_examples=LOGIN_EXAMPLES)],
+    request: Request,
+    response: Response,
+) -> AuthSignedInBody:
     """Sign in with e-mail and password."""
     installation = get_installation(request)
     client = installation.read_client(request)
@@ -274,6 +310,7 @@ async def login(body: AuthLoginBody, request: Request, response: Response) -> Au
     return _answer(request, response, signed_in)
 
 
+@documented(Operation("createToken", hands_out_tokens=True))
 @public
 async def token(request: Request) -> Response:
     """Sign in or refresh as an OAuth2 client does (RFC 6749 sections 4.3 and 6).
@@ -311,9 +348,10 @@ async def token(request: Request) -> Response:
     return grant(signed_in, form.get("scope", ""))
 
 
+@documented(Operation("refresh", is_guarded=True))
 @public
 async def refresh(
-    request: Request, response: Response, body: AuthRefreshBody | None = None
+    request: Request, response: Response, body: RefreshBody = None
 ) -> AuthSignedInBody:
     """Get a new access token, and the refresh token to use next time.
 
@@ -334,12 +372,13 @@ async def refresh(
     return _answer(request, response, signed_in, credential.transport)
 
 
+@documented(Operation("logout", is_guarded=True))
 @public
 async def logout(
     request: Request,
     response: Response,
-    _: Annotated[Credential | None, Security(get_credential_if_any, scopes=[OPTIONAL])],
-    body: AuthRefreshBody | None = None,
+    _: Annotated[Credential | None, Depends(get_credential_if_any)],
+    body: RefreshBody = None,
 ) -> None:
     """End the session of the access token, of the refresh token, or of both.
 
@@ -366,19 +405,19 @@ async def logout(
         raise
 
 
+@documented(Operation("getMe"))
 async def me(user: UserDep, request: Request, response: Response) -> AuthProfile:
     """Show the caller's account."""
     response.headers.update(NO_STORE)
     return _profile(await get_installation(request).kit.get_user(user.id))
 
 
+@documented(Operation("getSession"))
 @public
 async def show_session(
     request: Request,
     response: Response,
-    access: Annotated[
-        Credential | None, Security(get_credential_if_any, scopes=[OPTIONAL, LENIENT])
-    ],
+    access: Annotated[Credential | None, Depends(get_credential_if_any)],
 ) -> AuthSessionBody:
     """Tell who is signed in; nobody is no error, so a page can ask this first.
 
@@ -406,8 +445,12 @@ async def show_session(
     return AuthSessionBody(user=None, expires_in=None)
 
 
+@documented(Operation("changePassword", new_password="new_password"))
 async def change_password(
-    body: AuthPasswordBody, user: UserDep, request: Request, response: Response
+    body: Annotated[AuthPasswordBody, Body(openapi_examples=PASSWORD_EXAMPLES)],
+    user: UserDep,
+    request: Request,
+    response: Response,
 ) -> AuthSignedInBody:
     """Change the caller's password; every other session ends, this one goes on as a new one."""
     installation = get_installation(request)
@@ -424,6 +467,7 @@ async def change_password(
     return _answer(request, response, signed_in, transport)
 
 
+@documented(Operation("listSessions"))
 async def list_sessions(
     user: UserDep, request: Request, response: Response, after: AfterQuery = None
 ) -> Annotated[list[AuthSessionInfo], Field(max_length=MAX_LISTED)]:
@@ -448,12 +492,14 @@ async def list_sessions(
     ]
 
 
+@documented(Operation("endOtherSessions"))
 async def end_other_sessions(user: UserDep, request: Request) -> None:
     """End all of the caller's sessions but this one."""
     installation = get_installation(request)
     await installation.kit.end_other_sessions(user, client=installation.read_client(request))
 
 
+@documented(Operation("endSession"))
 async def end_session(session_id: str, user: UserDep, request: Request, response: Response) -> None:
     """End one of the caller's sessions, on a lost phone for example."""
     installation = get_installation(request)
@@ -464,6 +510,7 @@ async def end_session(session_id: str, user: UserDep, request: Request, response
         _sign_out(request, response)
 
 
+@documented(Operation("logoutAll"))
 async def logout_all(user: UserDep, request: Request, response: Response) -> None:
     """End all of the caller's sessions, this one included."""
     installation = get_installation(request)

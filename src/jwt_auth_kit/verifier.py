@@ -201,6 +201,11 @@ class TokenVerifier:
             raise _refused("its key was replaced", "unknown_key")
         self._check_time(user.claims)
 
+    @property
+    def reads_keys(self) -> bool:
+        """Whether the keys are read from elsewhere, so that they may be unavailable."""
+        return not isinstance(self._keys, _RingKeys)
+
     async def check_keys(self) -> str | None:
         """Find out whether the issuer's keys can be read; return what is wrong, None if nothing."""
         check = getattr(self._keys, "check", None)

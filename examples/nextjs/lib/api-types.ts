@@ -4,99 +4,99 @@
 export interface paths {
   "/auth/register": {
     /**
-     * Register
+     * Sign up
      * @description Make an account and sign it in.
      */
-    post: operations["register_auth_register_post"];
+    post: operations["register"];
   };
   "/auth/login": {
     /**
-     * Login
+     * Sign in
      * @description Sign in with e-mail and password.
      */
-    post: operations["login_auth_login_post"];
+    post: operations["login"];
   };
   "/auth/token": {
     /**
-     * Token
+     * Sign in or refresh as an OAuth2 client
      * @description Sign in or refresh as an OAuth2 client does (RFC 6749 sections 4.3 and 6).
      *
      * Meant for OAuth2 client libraries and for the Authorize button of the API docs.
      */
-    post: operations["jwt_auth_kit_token_auth_token_post"];
+    post: operations["createToken"];
   };
   "/auth/refresh": {
     /**
-     * Refresh
+     * Refresh the tokens
      * @description Get a new access token, and the refresh token to use next time.
      *
      * Two requests with one refresh token, at the same moment or after a lost answer, get the
      * same successor.
      */
-    post: operations["refresh_auth_refresh_post"];
+    post: operations["refresh"];
   };
   "/auth/logout": {
     /**
-     * Logout
+     * Sign out
      * @description End the session of the access token, of the refresh token, or of both.
      *
      * As in RFC 7009 section 2.2, a token that is not valid any more is no error.
      */
-    post: operations["logout_auth_logout_post"];
+    post: operations["logout"];
   };
   "/auth/me": {
     /**
-     * Me
+     * Show your account
      * @description Show the caller's account.
      */
-    get: operations["me_auth_me_get"];
+    get: operations["getMe"];
   };
   "/auth/session": {
     /**
-     * Show Session
+     * Tell who is signed in, if anybody
      * @description Tell who is signed in; nobody is no error, so a page can ask this first.
      *
      * It changes nothing, except that a spent refresh token ends its session. Where the access token
      * is over and the refresh token is not, ``expires_in`` is 0 and ``user`` null until the page has
      * refreshed.
      */
-    get: operations["show_session_auth_session_get"];
+    get: operations["getSession"];
   };
   "/auth/password": {
     /**
-     * Change Password
+     * Change your password
      * @description Change the caller's password; every other session ends, this one goes on as a new one.
      */
-    post: operations["change_password_auth_password_post"];
+    post: operations["changePassword"];
   };
   "/auth/logout-all": {
     /**
-     * Logout All
+     * Sign out everywhere
      * @description End all of the caller's sessions, this one included.
      */
-    post: operations["logout_all_auth_logout_all_post"];
+    post: operations["logoutAll"];
   };
   "/auth/sessions": {
     /**
-     * List Sessions
+     * List your sessions
      * @description List the caller's live sessions, newest first: one for each device signed in.
      *
      * An answer holds at most 100. To get those behind it, repeat the request with the id of its
      * last session as ``after``, until an answer is empty.
      */
-    get: operations["list_sessions_auth_sessions_get"];
+    get: operations["listSessions"];
     /**
-     * End Other Sessions
+     * End your other sessions
      * @description End all of the caller's sessions but this one.
      */
-    delete: operations["end_other_sessions_auth_sessions_delete"];
+    delete: operations["endOtherSessions"];
   };
   "/auth/sessions/{session_id}": {
     /**
-     * End Session
+     * End one of your sessions
      * @description End one of the caller's sessions, on a lost phone for example.
      */
-    delete: operations["end_session_auth_sessions__session_id__delete"];
+    delete: operations["endSession"];
   };
   "/api/projects": {
     /**
@@ -371,22 +371,15 @@ export interface components {
        * @description Life of the access token in seconds.
        */
       expires_in: number;
-      /**
-       * Access Token
-       * @default
-       */
-      access_token?: string;
-      /**
-       * Refresh Token
-       * @default
-       */
-      refresh_token?: string;
+      /** Access Token */
+      access_token: string;
+      /** Refresh Token */
+      refresh_token: string;
       /**
        * Token Type
-       * @default bearer
        * @constant
        */
-      token_type?: "bearer";
+      token_type: "bearer";
     };
     /**
      * AuthTokenBody
@@ -544,10 +537,10 @@ export type external = Record<string, never>;
 export interface operations {
 
   /**
-   * Register
+   * Sign up
    * @description Make an account and sign it in.
    */
-  register_auth_register_post: {
+  register: {
     requestBody: {
       content: {
         "application/json": components["schemas"]["AuthRegisterBody"];
@@ -611,10 +604,10 @@ export interface operations {
     };
   };
   /**
-   * Login
+   * Sign in
    * @description Sign in with e-mail and password.
    */
-  login_auth_login_post: {
+  login: {
     requestBody: {
       content: {
         "application/json": components["schemas"]["AuthLoginBody"];
@@ -679,20 +672,22 @@ export interface operations {
     };
   };
   /**
-   * Token
+   * Sign in or refresh as an OAuth2 client
    * @description Sign in or refresh as an OAuth2 client does (RFC 6749 sections 4.3 and 6).
    *
    * Meant for OAuth2 client libraries and for the Authorize button of the API docs.
    */
-  jwt_auth_kit_token_auth_token_post: {
+  createToken: {
     requestBody: {
       content: {
         "application/x-www-form-urlencoded": {
           /**
            * Grant Type
+           * @description May be left out beside a username and a password.
+           * @default password
            * @enum {string}
            */
-          grant_type: "password" | "refresh_token";
+          grant_type?: "password" | "refresh_token";
           /** Username */
           username?: string | null;
           /**
@@ -764,13 +759,13 @@ export interface operations {
     };
   };
   /**
-   * Refresh
+   * Refresh the tokens
    * @description Get a new access token, and the refresh token to use next time.
    *
    * Two requests with one refresh token, at the same moment or after a lost answer, get the
    * same successor.
    */
-  refresh_auth_refresh_post: {
+  refresh: {
     requestBody?: {
       content: {
         "application/json": components["schemas"]["AuthRefreshBody"] | null;
@@ -826,12 +821,12 @@ export interface operations {
     };
   };
   /**
-   * Logout
+   * Sign out
    * @description End the session of the access token, of the refresh token, or of both.
    *
    * As in RFC 7009 section 2.2, a token that is not valid any more is no error.
    */
-  logout_auth_logout_post: {
+  logout: {
     requestBody?: {
       content: {
         "application/json": components["schemas"]["AuthRefreshBody"] | null;
@@ -885,10 +880,10 @@ export interface operations {
     };
   };
   /**
-   * Me
+   * Show your account
    * @description Show the caller's account.
    */
-  me_auth_me_get: {
+  getMe: {
     responses: {
       /** @description Successful Response */
       200: {
@@ -917,14 +912,14 @@ export interface operations {
     };
   };
   /**
-   * Show Session
+   * Tell who is signed in, if anybody
    * @description Tell who is signed in; nobody is no error, so a page can ask this first.
    *
    * It changes nothing, except that a spent refresh token ends its session. Where the access token
    * is over and the refresh token is not, ``expires_in`` is 0 and ``user`` null until the page has
    * refreshed.
    */
-  show_session_auth_session_get: {
+  getSession: {
     responses: {
       /** @description Successful Response */
       200: {
@@ -944,10 +939,10 @@ export interface operations {
     };
   };
   /**
-   * Change Password
+   * Change your password
    * @description Change the caller's password; every other session ends, this one goes on as a new one.
    */
-  change_password_auth_password_post: {
+  changePassword: {
     requestBody: {
       content: {
         "application/json": components["schemas"]["AuthPasswordBody"];
@@ -1012,10 +1007,10 @@ export interface operations {
     };
   };
   /**
-   * Logout All
+   * Sign out everywhere
    * @description End all of the caller's sessions, this one included.
    */
-  logout_all_auth_logout_all_post: {
+  logoutAll: {
     responses: {
       /** @description Successful Response */
       204: {
@@ -1042,13 +1037,13 @@ export interface operations {
     };
   };
   /**
-   * List Sessions
+   * List your sessions
    * @description List the caller's live sessions, newest first: one for each device signed in.
    *
    * An answer holds at most 100. To get those behind it, repeat the request with the id of its
    * last session as ``after``, until an answer is empty.
    */
-  list_sessions_auth_sessions_get: {
+  listSessions: {
     parameters: {
       query?: {
         /** @description The id of a session; the list continues behind it. */
@@ -1097,10 +1092,10 @@ export interface operations {
     };
   };
   /**
-   * End Other Sessions
+   * End your other sessions
    * @description End all of the caller's sessions but this one.
    */
-  end_other_sessions_auth_sessions_delete: {
+  endOtherSessions: {
     responses: {
       /** @description Successful Response */
       204: {
@@ -1127,10 +1122,10 @@ export interface operations {
     };
   };
   /**
-   * End Session
+   * End one of your sessions
    * @description End one of the caller's sessions, on a lost phone for example.
    */
-  end_session_auth_sessions__session_id__delete: {
+  endSession: {
     parameters: {
       path: {
         session_id: string;
@@ -1187,6 +1182,24 @@ export interface operations {
           "application/json": components["schemas"]["ProjectView"][];
         };
       };
+      /** @description Not authenticated */
+      401: {
+        headers: {
+          "WWW-Authenticate"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description The session store is unavailable, try again */
+      503: {
+        headers: {
+          "Retry-After"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
     };
   };
   /**
@@ -1212,10 +1225,28 @@ export interface operations {
           "application/json": components["schemas"]["NoTextBody"];
         };
       };
+      /** @description Not authenticated */
+      401: {
+        headers: {
+          "WWW-Authenticate"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
       /** @description Validation Error */
       422: {
         content: {
           "application/json": components["schemas"]["HTTPValidationError"];
+        };
+      };
+      /** @description The session store is unavailable, try again */
+      503: {
+        headers: {
+          "Retry-After"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
         };
       };
     };
@@ -1237,6 +1268,15 @@ export interface operations {
           "application/json": components["schemas"]["ProjectView"];
         };
       };
+      /** @description Not authenticated */
+      401: {
+        headers: {
+          "WWW-Authenticate"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
       /** @description Not Found */
       404: {
         content: {
@@ -1247,6 +1287,15 @@ export interface operations {
       422: {
         content: {
           "application/json": components["schemas"]["HTTPValidationError"];
+        };
+      };
+      /** @description The session store is unavailable, try again */
+      503: {
+        headers: {
+          "Retry-After"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
         };
       };
     };
@@ -1279,6 +1328,15 @@ export interface operations {
           "application/json": components["schemas"]["NoTextBody"];
         };
       };
+      /** @description Not authenticated */
+      401: {
+        headers: {
+          "WWW-Authenticate"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
       /** @description Not Found */
       404: {
         content: {
@@ -1289,6 +1347,15 @@ export interface operations {
       422: {
         content: {
           "application/json": components["schemas"]["HTTPValidationError"];
+        };
+      };
+      /** @description The session store is unavailable, try again */
+      503: {
+        headers: {
+          "Retry-After"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
         };
       };
     };
@@ -1308,6 +1375,15 @@ export interface operations {
       204: {
         content: never;
       };
+      /** @description Not authenticated */
+      401: {
+        headers: {
+          "WWW-Authenticate"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
       /** @description Not Found */
       404: {
         content: {
@@ -1318,6 +1394,15 @@ export interface operations {
       422: {
         content: {
           "application/json": components["schemas"]["HTTPValidationError"];
+        };
+      };
+      /** @description The session store is unavailable, try again */
+      503: {
+        headers: {
+          "Retry-After"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
         };
       };
     };
@@ -1339,6 +1424,15 @@ export interface operations {
           "application/json": components["schemas"]["TaskView"][];
         };
       };
+      /** @description Not authenticated */
+      401: {
+        headers: {
+          "WWW-Authenticate"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
       /** @description This belongs to another user */
       403: {
         headers: {
@@ -1351,6 +1445,15 @@ export interface operations {
       422: {
         content: {
           "application/json": components["schemas"]["HTTPValidationError"];
+        };
+      };
+      /** @description The session store is unavailable, try again */
+      503: {
+        headers: {
+          "Retry-After"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
         };
       };
     };
@@ -1383,6 +1486,15 @@ export interface operations {
           "application/json": components["schemas"]["NoTextBody"];
         };
       };
+      /** @description Not authenticated */
+      401: {
+        headers: {
+          "WWW-Authenticate"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
       /** @description This belongs to another user */
       403: {
         headers: {
@@ -1395,6 +1507,15 @@ export interface operations {
       422: {
         content: {
           "application/json": components["schemas"]["HTTPValidationError"];
+        };
+      };
+      /** @description The session store is unavailable, try again */
+      503: {
+        headers: {
+          "Retry-After"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
         };
       };
     };
@@ -1417,6 +1538,15 @@ export interface operations {
           "application/json": components["schemas"]["TaskView"];
         };
       };
+      /** @description Not authenticated */
+      401: {
+        headers: {
+          "WWW-Authenticate"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
       /** @description This belongs to another user */
       403: {
         headers: {
@@ -1435,6 +1565,15 @@ export interface operations {
       422: {
         content: {
           "application/json": components["schemas"]["HTTPValidationError"];
+        };
+      };
+      /** @description The session store is unavailable, try again */
+      503: {
+        headers: {
+          "Retry-After"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
         };
       };
     };
@@ -1455,6 +1594,15 @@ export interface operations {
       204: {
         content: never;
       };
+      /** @description Not authenticated */
+      401: {
+        headers: {
+          "WWW-Authenticate"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
       /** @description This belongs to another user */
       403: {
         headers: {
@@ -1473,6 +1621,15 @@ export interface operations {
       422: {
         content: {
           "application/json": components["schemas"]["HTTPValidationError"];
+        };
+      };
+      /** @description The session store is unavailable, try again */
+      503: {
+        headers: {
+          "Retry-After"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
         };
       };
     };
@@ -1495,6 +1652,15 @@ export interface operations {
           "application/json": components["schemas"]["TaskView"];
         };
       };
+      /** @description Not authenticated */
+      401: {
+        headers: {
+          "WWW-Authenticate"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
       /** @description This belongs to another user */
       403: {
         headers: {
@@ -1515,6 +1681,15 @@ export interface operations {
           "application/json": components["schemas"]["HTTPValidationError"];
         };
       };
+      /** @description The session store is unavailable, try again */
+      503: {
+        headers: {
+          "Retry-After"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
     };
   };
   /**
@@ -1529,9 +1704,27 @@ export interface operations {
           "application/json": components["schemas"]["Account"][];
         };
       };
+      /** @description Not authenticated */
+      401: {
+        headers: {
+          "WWW-Authenticate"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
       /** @description Your role does not allow this */
       403: {
         headers: {
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
+      /** @description The session store is unavailable, try again */
+      503: {
+        headers: {
+          "Retry-After"?: string;
         };
         content: {
           "application/json": components["schemas"]["AuthErrorBody"];
@@ -1565,6 +1758,15 @@ export interface operations {
           "application/json": components["schemas"]["NoTextBody"];
         };
       };
+      /** @description Not authenticated */
+      401: {
+        headers: {
+          "WWW-Authenticate"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
       /** @description Your role does not allow this */
       403: {
         headers: {
@@ -1583,6 +1785,15 @@ export interface operations {
       422: {
         content: {
           "application/json": components["schemas"]["HTTPValidationError"];
+        };
+      };
+      /** @description The session store is unavailable, try again */
+      503: {
+        headers: {
+          "Retry-After"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
         };
       };
     };
@@ -1602,6 +1813,15 @@ export interface operations {
       204: {
         content: never;
       };
+      /** @description Not authenticated */
+      401: {
+        headers: {
+          "WWW-Authenticate"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
       /** @description Your role does not allow this */
       403: {
         headers: {
@@ -1620,6 +1840,15 @@ export interface operations {
       422: {
         content: {
           "application/json": components["schemas"]["HTTPValidationError"];
+        };
+      };
+      /** @description The session store is unavailable, try again */
+      503: {
+        headers: {
+          "Retry-After"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
         };
       };
     };
@@ -1639,6 +1868,15 @@ export interface operations {
       204: {
         content: never;
       };
+      /** @description Not authenticated */
+      401: {
+        headers: {
+          "WWW-Authenticate"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
+        };
+      };
       /** @description Your role does not allow this */
       403: {
         headers: {
@@ -1657,6 +1895,15 @@ export interface operations {
       422: {
         content: {
           "application/json": components["schemas"]["HTTPValidationError"];
+        };
+      };
+      /** @description The session store is unavailable, try again */
+      503: {
+        headers: {
+          "Retry-After"?: string;
+        };
+        content: {
+          "application/json": components["schemas"]["AuthErrorBody"];
         };
       };
     };

@@ -11,7 +11,10 @@
 import type { components } from "./api-types";
 
 export type User = components["schemas"]["AuthProfile"];
-export type SignedIn = components["schemas"]["AuthSignedInBody"];
+type Answer = components["schemas"]["AuthSignedInBody"];
+type Tokens = Pick<Answer, "access_token" | "refresh_token" | "token_type">;
+/** The types are those of a backend with bearer tokens; with cookies, no token is in the body. */
+export type SignedIn = Omit<Answer, keyof Tokens> & Partial<Tokens>;
 type SessionBody = components["schemas"]["AuthSessionBody"];
 
 /** Why there is no user any more: somebody chose to leave, or the server does not know them. */
