@@ -489,6 +489,8 @@ def _in_words(default: Any) -> str:
         return "none"
     if isinstance(default, timedelta):
         default = int(default.total_seconds())
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"  # as the environment spells it
     return f"`{default}`"
 
 

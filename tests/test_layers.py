@@ -13,7 +13,15 @@ import jwt_auth_kit
 ROOT = Path(jwt_auth_kit.__file__).parent
 
 LAYERS = [
-    {"errors", "emails", "networks", "proxy_signs", "remembered_networks", "terminal"}
+    {
+        "errors",
+        "emails",
+        "event_loops",
+        "networks",
+        "proxy_signs",
+        "remembered_networks",
+        "terminal",
+    }
     | {"stores.failures", "keys.weak_secrets"},
     {"trusted_values", "keys.secret_files", "encoding"},
     {"passwords.pool"},

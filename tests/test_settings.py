@@ -301,6 +301,7 @@ class TestWhereSettingsComeFrom:
             "max_sessions": 100,
             "revocation_interval": timedelta(seconds=4),
             "when_stale": "check",
+            "confirm_in_request": False,
             "issuer": None,
             "audience": None,
             "leeway": timedelta(0),
@@ -345,6 +346,8 @@ class TestWhereSettingsComeFrom:
             ("JWT_MAX_SESSIONS", "unlimited", None),
             ("JWT_REVOCATION_INTERVAL", "2", timedelta(seconds=2)),
             ("JWT_WHEN_STALE", "reject", "reject"),
+            ("JWT_CONFIRM_IN_REQUEST", "true", True),
+            ("JWT_CONFIRM_IN_REQUEST", "0", False),
             ("JWT_ISSUER", "https://auth.example.com", "https://auth.example.com"),
             ("JWT_AUDIENCE", "api", "api"),
         ],
@@ -426,6 +429,7 @@ class TestWhatIsRefused:
             ("JWT_REVOCATION_INTERVAL", "301"),
             ("JWT_REVOCATION_INTERVAL", "hunter2"),
             ("JWT_WHEN_STALE", "hunter2"),
+            ("JWT_CONFIRM_IN_REQUEST", "hunter2"),
         ],
     )
     def test_an_impossible_value_names_its_variable_and_is_not_shown(
@@ -446,6 +450,7 @@ class TestWhatIsRefused:
             ("JWT_ACCESS_TTL", "0", "must be from 0:00:01 to 12:00:00"),
             ("JWT_ACCESS_TTL", "PT13H", "must be from 0:00:01 to 12:00:00"),
             ("JWT_MAX_SESSIONS", "0", "write a number, at least 1, or unlimited"),
+            ("JWT_CONFIRM_IN_REQUEST", "maybe", "write true or false"),
             (
                 "JWT_TRUSTED_PROXIES",
                 "proxy.example.com",

@@ -23,6 +23,7 @@ from limits.errors import ConfigurationError as LimitsError
 from limits.storage import storage_from_string
 
 from .errors import ConfigurationError, StoreUnavailable
+from .event_loops import ByLoop
 from .remembered_networks import RememberedNetworks
 
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")
@@ -277,6 +278,18 @@ return tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or 0) > now and 1 or 0
 """
 
 
+class _Client:
+    """A client of Redis, which works in one event loop."""
+
+    def __init__(self, redis: Any) -> None:
+        self.redis = redis
+        # A flood of logins must not become a flood of connections.
+        self.places = asyncio.Semaphore(MAX_COMMANDS)
+        self.count = redis.register_script(_COUNT)
+        self.remember = redis.register_script(_REMEMBER)
+        self.is_remembered = redis.register_script(_IS_REMEMBERED)
+
+
 class RedisLogs:
     """Logs in Redis, each one sorted set, which Redis forgets by itself.
 
@@ -291,25 +304,8 @@ class RedisLogs:
             redis.exceptions.RedisClusterException,
             OSError,  # and TimeoutError
         )
-        # Once more at once, for connections that died with an earlier Redis. Some versions of
-        # the client pause for seconds in between, and every login would wait.
-        lost = redis.exceptions.ConnectionError
-        once_more: Any = redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 1, (lost,))
-        on_error: Any = [lost]
-        storage: Any = storage_from_string(
-            f"async+{_complete(scheme, url)}",
-            implementation="redispy",
-            socket_timeout=ANSWER_TIMEOUT,
-            socket_connect_timeout=ANSWER_TIMEOUT,
-            retry=once_more,
-            retry_on_error=on_error,
-        )
-        # A flood of logins must not become a flood of connections.
-        self._places = asyncio.Semaphore(MAX_COMMANDS)
-        self._client = storage.bridge.get_connection()
-        self._count = self._client.register_script(_COUNT)
-        self._remember = self._client.register_script(_REMEMBER)
-        self._is_remembered = self._client.register_script(_IS_REMEMBERED)
+        self._clients = ByLoop(lambda: _Client(_open(redis, scheme, url)))
+        _open(redis, scheme, url)  # refuses a URL at once; it does not connect
         self._salt: bytes | None = None
         self._salt_until = 0.0
 
@@ -318,17 +314,17 @@ class RedisLogs:
             number for amount, seconds in limit.windows for number in (amount, seconds * 1000)
         ]
         wait = await self._ask(
-            self._count,
+            self._clients.here().count,
             keys=[_key(limit, subject)],
             args=[attempt_id, limit.longest * 1000, *windows],
         )
         return float(wait) / 1000
 
     async def give_back(self, limit: Limit, subject: str, attempt_id: str) -> None:
-        await self._ask(self._client.zrem, _key(limit, subject), attempt_id)
+        await self._ask(self._clients.here().redis.zrem, _key(limit, subject), attempt_id)
 
     async def clear(self, limit: Limit, subject: str) -> None:
-        await self._ask(self._client.delete, _key(limit, subject))
+        await self._ask(self._clients.here().redis.delete, _key(limit, subject))
 
     async def salt(self) -> bytes:
         if self._salt is None or time.monotonic() >= self._salt_until:
@@ -340,8 +336,10 @@ class RedisLogs:
         """Return the salt in Redis; where there is none, or none any more, put one there."""
         key = f"{KEY_PREFIX}:salt"
         own = known or secrets.token_hex(SALT_BYTES).encode()
-        await self._ask(self._client.set, key, own, nx=True)
-        salt = await self._ask(self._client.get, key) or own  # somebody flushed it just now
+        await self._ask(self._clients.here().redis.set, key, own, nx=True)
+        salt = (
+            await self._ask(self._clients.here().redis.get, key) or own
+        )  # somebody flushed it just now
         return salt if isinstance(salt, bytes) else str(salt).encode()
 
     async def remember(
@@ -349,22 +347,26 @@ class RedisLogs:
     ) -> None:
         life = max(1, span // timedelta(milliseconds=1))
         arguments = [network, life, MAX_NETWORKS, int(alone)]
-        await self._ask(self._remember, keys=[_networks(account)], args=arguments)
+        await self._ask(self._clients.here().remember, keys=[_networks(account)], args=arguments)
 
     async def is_remembered(self, account: str, network: str) -> bool:
-        return bool(await self._ask(self._is_remembered, keys=[_networks(account)], args=[network]))
+        return bool(
+            await self._ask(
+                self._clients.here().is_remembered, keys=[_networks(account)], args=[network]
+            )
+        )
 
     async def forget_networks(self, account: str) -> None:
-        await self._ask(self._client.delete, _networks(account))
+        await self._ask(self._clients.here().redis.delete, _networks(account))
 
     async def aclose(self) -> None:
-        await self._ask(self._client.aclose)
+        await self._ask(self._clients.here().redis.aclose)
 
     async def _ask(
         self, command: Callable[..., Awaitable[Any]], *arguments: Any, **options: Any
     ) -> Any:
         try:
-            async with asyncio.timeout(COMMAND_TIMEOUT), self._places:
+            async with asyncio.timeout(COMMAND_TIMEOUT), self._clients.here().places:
                 return await command(*arguments, **options)
         except self._failures as error:
             logger.error("Redis failed: %s", type(error).__name__)  # noqa: TRY400 (keys)
@@ -372,6 +374,24 @@ class RedisLogs:
 
     def __repr__(self) -> str:
         return f"'{self._scheme}://...'"
+
+
+def _open(redis: ModuleType, scheme: str, url: str) -> Any:
+    """Make a client; it connects when it is first used."""
+    # Once more at once, for connections that died with an earlier Redis. Some versions of
+    # the client pause for seconds in between, and every login would wait.
+    lost = redis.exceptions.ConnectionError
+    once_more: Any = redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 1, (lost,))
+    on_error: Any = [lost]
+    storage: Any = storage_from_string(
+        f"async+{_complete(scheme, url)}",
+        implementation="redispy",
+        socket_timeout=ANSWER_TIMEOUT,
+        socket_connect_timeout=ANSWER_TIMEOUT,
+        retry=once_more,
+        retry_on_error=on_error,
+    )
+    return storage.bridge.get_connection()
 
 
 def _complete(scheme: str, url: str) -> str:

@@ -45,6 +45,7 @@ logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 
 MAX_TRIES = 10
 CLOSE_TIMEOUT = 5.0
+CONFIRM_TIMEOUT = 5.0  # seconds; a store that hangs must not hang a request that waits for it
 PURGE_SHARE = 0.01
 PURGE_LIMIT = 100
 
@@ -223,8 +224,10 @@ class SessionManager:
         if not self._watch.is_fresh and not await self._watch.catch_up(self._now()):
             await self.check_now(claims)
         self._revocations.check(claims["sub"], claims.get("ep", 0), session_id)
-        if session_id is not None and gen is not None:
-            self._note_sight(claims["sub"], session_id, gen, client)
+        if session_id is None or gen is None or self._seen.get((session_id, gen)):
+            return
+        await self._note_sight(claims["sub"], session_id, gen, client)
+        self._revocations.check(claims["sub"], claims.get("ep", 0), session_id)
 
     async def check_now(self, claims: Claims) -> None:
         """Ask the store whether an access token is still good.
@@ -463,16 +466,21 @@ class SessionManager:
             previous_ip=session.ip,
         )
 
-    def _note_sight(self, user_id: str, session_id: str, gen: int, client: ClientSource) -> None:
+    async def _note_sight(
+        self, user_id: str, session_id: str, gen: int, client: ClientSource
+    ) -> None:
         """Confirm a generation the first time one of its access tokens comes by.
 
-        Off the request's path: the answer does not wait for the write.
+        Off the request's path, so that the answer does not wait for the write, unless the
+        process may be stopped once it has answered.
         """
-        if self._seen.get((session_id, gen)):
-            return
         self._seen.set((session_id, gen), True, self._now())
         found = client if isinstance(client, Client) else client()
-        self._run_later(self._confirm(user_id, session_id, gen, found))
+        confirmation = self._confirm(user_id, session_id, gen, found)
+        if self._settings.confirm_in_request:
+            await confirmation
+        else:
+            self._run_later(confirmation)
 
     def _run_later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -499,8 +507,9 @@ class SessionManager:
     async def _confirm(self, user_id: str, session_id: str, gen: int, client: Client) -> None:
         is_done = False
         try:
-            is_done = await self._write_confirmation(user_id, session_id, gen, client)
-        except ServiceUnavailable:
+            async with asyncio.timeout(CONFIRM_TIMEOUT):
+                is_done = await self._write_confirmation(user_id, session_id, gen, client)
+        except (ServiceUnavailable, TimeoutError):
             logger.warning("A session could not be confirmed; its next request tries again.")
         except Exception:
             logger.exception("The store failed to confirm a session; its next request tries again.")

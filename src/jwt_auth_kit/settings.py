@@ -29,6 +29,7 @@ WhenStale = Literal["check", "reject", "allow"]
 PREFIX = "JWT_"
 UNLIMITED = "unlimited"
 DURATION_SYNTAX = "write seconds (900) or an ISO 8601 duration (PT15M)"
+BOOLEAN_SYNTAX = "write true or false"
 NETWORK_SYNTAX = "write addresses or networks, separated by commas (10.0.0.1, 10.1.0.0/16)"
 
 
@@ -153,6 +154,10 @@ class AuthSettings(BaseSettings):
     """What happens to access tokens while revocations cannot be read from the store:
     ``check`` asks the store about each, ``reject`` answers 503, ``allow`` lets them pass."""
 
+    confirm_in_request: bool = False
+    """Whether the first request with a new access token waits for the write which notes that
+    its client has it, as is needed where a process is stopped between two requests."""
+
     issuer: str | None = None
     """``iss`` of our tokens; when set, tokens of another issuer are refused."""
 
@@ -260,4 +265,6 @@ def _cure(problem: ErrorDetails) -> str:
         return DURATION_SYNTAX
     if kind.startswith("ip_v"):
         return NETWORK_SYNTAX
+    if kind.startswith("bool"):
+        return BOOLEAN_SYNTAX
     return problem["msg"]

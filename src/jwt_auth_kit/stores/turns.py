@@ -1,13 +1,12 @@
 """Turns: so many calls run at once, and the others wait in the order in which they came."""
 
 import asyncio
-from weakref import WeakKeyDictionary
+
+from ..event_loops import ByLoop
 
 
 class Turns:
-    """An async context manager that lets *places* tasks in at once.
-
-    Each event loop has places of its own, so one that ended with tasks inside takes none along.
+    """An async context manager that lets *places* tasks of an event loop in at once.
 
     Args:
         places: how many may be inside.
@@ -15,14 +14,11 @@ class Turns:
     """
 
     def __init__(self, places: int, *, patience: float) -> None:
-        self._places = places
         self._patience = patience
-        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = (
-            WeakKeyDictionary()
-        )
+        self._places = ByLoop(lambda: asyncio.Semaphore(places))
 
     async def __aenter__(self) -> None:
-        places = self._here()
+        places = self._places.here()
         if not places.locked():
             await places.acquire()
             return
@@ -30,11 +26,4 @@ class Turns:
             await places.acquire()
 
     async def __aexit__(self, *_: object) -> None:
-        self._here().release()
-
-    def _here(self) -> asyncio.Semaphore:
-        loop = asyncio.get_running_loop()
-        places = self._by_loop.get(loop)
-        if places is None:
-            places = self._by_loop[loop] = asyncio.Semaphore(self._places)
-        return places
+        self._places.here().release()
