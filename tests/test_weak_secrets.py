@@ -291,7 +291,9 @@ STRONG: dict[str, Callable[[], bytes]] = {
     ],
 )
 def test_a_random_secret_that_looks_a_little_like_a_phrase_is_good(secret: str) -> None:
-    assert Key(id="ours", algorithm="HS256", material=secret.encode())
+    key = Key(id="ours", algorithm="HS256", material=secret.encode())
+
+    assert key.id == "ours"
 
 
 @pytest.mark.parametrize("kind", STRONG)

@@ -44,7 +44,7 @@ class Document:
         self.cookie_names: Sequence[str | None] = (None,)
         """Of each transport, the cookie of its access token; None for a header."""
 
-        self.password_policy = PasswordPolicy()
+        self.password_policy: PasswordPolicy = PasswordPolicy()
 
         self.unavailable: type[AuthError] | None = StoreUnavailable
         """What a route answers while nobody can tell whether a token is good."""

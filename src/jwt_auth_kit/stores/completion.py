@@ -15,7 +15,7 @@ import anyio
 
 from ..errors import StoreUnavailable
 
-logger = logging.getLogger("jwt_auth_kit")
+logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 
 GRACE = 0.5
 """Seconds that a cancelled caller, and an event loop that ends, wait for an operation."""
