@@ -79,6 +79,25 @@ class PostgreSQL(Server):
             assert time.monotonic() < deadline, "PostgreSQL does not come up"
             time.sleep(0.05)
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let it take connections and bytes, and answer nothing, as behind a lost network."""
+        self._signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        parent = str(self._process.pid)
+        children = subprocess.run(
+            ["pgrep", "-P", parent], capture_output=True, text=True, check=False
+        )
+        for process_id in (parent, *children.stdout.split()):
+            with suppress(ProcessLookupError):  # a backend that has just ended
+                os.kill(int(process_id), number)
+
     def url(self, driver: str) -> str:
         return f"postgresql+{driver}://postgres@127.0.0.1:{self.port}/postgres"
 

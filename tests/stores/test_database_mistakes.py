@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, event, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -19,12 +19,20 @@ from jwt_auth_kit import ConfigurationError, StoreUnavailable
 from jwt_auth_kit.stores.failures import (
     CANNOT_OPEN,
     COLUMNS_DIFFER,
+    CONNECTION_LOST,
+    CONTENDED,
     NO_ANSWER,
     NO_DATABASE,
     NOT_A_DATABASE,
     OTHER_LOOP,
     READ_ONLY,
+    REPLICA,
+    SILENT,
+    STARTING,
+    STATEMENT_TIMEOUT,
     TABLES_MISSING,
+    TOO_LONG,
+    UNKNOWN,
     UNKNOWN_HOST,
     WRONG_LOGIN,
     describe,
@@ -189,6 +197,50 @@ def test_an_unknown_failure_is_named_without_a_guess() -> None:
     names, cure = describe(ValueError("the secret text"))
 
     assert (names, cure) == ("ValueError (builtins.ValueError)", "")
+
+
+class Lost(OSError):
+    """What a driver raises where it knows no code."""
+
+
+def with_code(code: str) -> Exception:
+    error = Exception("the secret text")
+    error.sqlstate = code  # type: ignore[attr-defined]
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "cure"),
+    [
+        (TimeoutError(), SILENT),
+        (Lost("connection timeout expired"), SILENT),
+        (Lost("server closed the connection unexpectedly"), CONNECTION_LOST),
+        (Lost("connection was closed in the middle of operation"), CONNECTION_LOST),
+        (with_code("08006"), CONNECTION_LOST),
+        (with_code("22001"), TOO_LONG),
+        (with_code("25006"), REPLICA),
+        (with_code("40P01"), CONTENDED),
+        (with_code("57014"), STATEMENT_TIMEOUT),
+        (with_code("57P03"), STARTING),
+    ],
+)
+def test_a_connection_that_is_slow_or_lost_is_told(error: Exception, cure: str) -> None:
+    assert describe(error)[1] == cure
+
+
+async def test_a_failure_without_a_known_cure_is_logged_with_where_to_look(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    engine = create_async_engine("sqlite+aiosqlite://")
+
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def refuse(*_: object) -> None:
+        raise OSError("the secret text")
+
+    with pytest.raises(StoreUnavailable):
+        await SQLAlchemyTokenStore(engine).epochs("ann")
+
+    assert caplog.messages == [f"The database failed: OSError (builtins.OSError). {UNKNOWN}"]
 
 
 APPLICATION = """

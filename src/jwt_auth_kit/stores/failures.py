@@ -23,6 +23,14 @@ OTHER_LOOP = (
     "The engine was first used in another event loop. Make one engine for each loop (in tests, "
     "for each TestClient), or give the engine poolclass=NullPool."
 )
+SILENT = "The database is silent, or too slow. Is its server running, and can it be reached?"
+CONNECTION_LOST = "The connection was lost. Did the server stop, or something between you and it?"
+STARTING = "The server is starting or stopping. It answers again when that is done."
+STATEMENT_TIMEOUT = "A statement took longer than the server's statement_timeout allows."
+REPLICA = "The database can only be read. Does the engine's URL lead to a replica?"
+TOO_LONG = "A value is too long for its column, or out of its range. Make the column larger."
+CONTENDED = "Other transactions were in the way. It works when it is tried again."
+UNKNOWN = "The log of the database server may say why."
 POOL_EXHAUSTED = "All connections of the engine's pool are in use. Raise pool_size."
 TOO_MANY_CONNECTIONS = "The database allows no more connections. Lower pool_size."
 CANNOT_OPEN = "The SQLite file cannot be opened. Does its folder exist, and may it be written?"
@@ -32,14 +40,27 @@ LOCKED = "Another process kept the SQLite file locked for too long."
 DISK_FULL = "The disk of the database is full."
 
 BY_SQLSTATE: Mapping[str, str] = {
+    "08000": CONNECTION_LOST,
+    "08003": CONNECTION_LOST,
+    "08006": CONNECTION_LOST,
+    "22001": TOO_LONG,
+    "22003": TOO_LONG,
+    "25006": REPLICA,
     "28000": WRONG_LOGIN,
     "28P01": WRONG_LOGIN,
     "3D000": NO_DATABASE,
+    "40001": CONTENDED,
+    "40P01": CONTENDED,
     "42501": NOT_ALLOWED,
     "42703": COLUMNS_DIFFER,
     "42P01": TABLES_MISSING,
     "53100": DISK_FULL,
     "53300": TOO_MANY_CONNECTIONS,
+    "55P03": CONTENDED,
+    "57014": STATEMENT_TIMEOUT,
+    "57P01": STARTING,
+    "57P02": STARTING,
+    "57P03": STARTING,
 }
 BY_SQLITE_NAME: Mapping[str, str] = {
     "SQLITE_BUSY": LOCKED,
@@ -60,6 +81,8 @@ BY_MESSAGE: Mapping[str, str] = {
     r"database .* does not exist": NO_DATABASE,
     r"resolve host|Name or service not known|getaddrinfo": UNKNOWN_HOST,
     r"Connection refused|Connect call failed": NO_ANSWER,
+    r"connection timeout|Timeout|timed out": SILENT,
+    r"closed the connection|connection (was|is) closed|Connection reset": CONNECTION_LOST,
 }
 
 
@@ -109,6 +132,8 @@ def _cure(code: str, cause: BaseException) -> str:
     name = "_".join(code.split("_")[:2])  # SQLITE_BUSY_SNAPSHOT is SQLITE_BUSY
     if name in BY_SQLITE_NAME:
         return BY_SQLITE_NAME[name]
+    if isinstance(cause, TimeoutError) or isinstance(cause.__cause__, TimeoutError):
+        return SILENT
     matches = (cure for text, cure in BY_MESSAGE.items() if re.search(text, str(cause)))
     return next(matches, "")
 

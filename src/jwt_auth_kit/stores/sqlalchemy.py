@@ -82,7 +82,7 @@ from .base import User as UserProtocol
 from .completion import Operations, complete_operations
 from .engines import check_engine
 from .engines import prepare_engine as prepare_engine  # noqa: PLC0414  found here by users
-from .failures import describe, describe_refusal, is_of_another_loop
+from .failures import UNKNOWN, describe, describe_refusal, is_of_another_loop
 from .ids import IdColumn
 from .rows import check_model, make_row
 
@@ -90,6 +90,9 @@ logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 
 metadata: MetaData = MetaData()
 """``auth_sessions``, ``auth_epochs`` and ``auth_failures``, for migrations of your own."""
+
+TIMEOUT: timedelta = timedelta(seconds=10)
+"""How long an operation of a store may take, unless the store is given another timeout."""
 
 SCHEMA_LOCK = 0x6A7774
 """Names the advisory lock under which PostgreSQL creates tables."""
@@ -228,12 +231,17 @@ async def _create_tables(engine: AsyncEngine, *, users: bool) -> None:
 class SQLAlchemyTokenStore:
     """Keeps sessions in ``auth_sessions``, epochs in ``auth_epochs``, failures in a third table.
 
+    Args:
+        engine: the database.
+        timeout: how long a method may take before it is a ``StoreUnavailable``, whatever the
+            driver waits for. SQLite has its busy timeout instead.
+
     Raises:
-        ConfigurationError: the engine is synchronous, or the database is neither SQLite nor
-            PostgreSQL.
+        ConfigurationError: the engine is synchronous, the database is neither SQLite nor
+            PostgreSQL, or the timeout is not positive.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, *, timeout: timedelta = TIMEOUT) -> None:
         check_engine(engine)
         if engine.dialect.name not in _UPSERTS:
             raise ConfigurationError(
@@ -241,7 +249,7 @@ class SQLAlchemyTokenStore:
                 f"not on {engine.dialect.name}."
             )
         self._engine = engine
-        self._operations = Operations()
+        self._operations = _operations(engine, timeout)
         self._single = _without_transactions(engine)
 
     async def create(self, session: Session, *, most: int | None = None) -> Sequence[str]:
@@ -422,17 +430,20 @@ class SQLAlchemyUserStore:
         engine: the engine the class is stored with.
         model: a mapped class with the attributes of ``stores.base.User``; use ``synonym`` where
             your names differ. Its table needs a unique constraint or index on the address.
+        timeout: how long a method may take; see SQLAlchemyTokenStore.
 
     Raises:
         ConfigurationError: the engine is synchronous, or the class is not mapped or lacks one of
             the attributes.
     """
 
-    def __init__(self, engine: AsyncEngine, model: type[Any] = User) -> None:
+    def __init__(
+        self, engine: AsyncEngine, model: type[Any] = User, *, timeout: timedelta = TIMEOUT
+    ) -> None:
         check_engine(engine)
         check_model(model)
         self._engine = engine
-        self._operations = Operations()
+        self._operations = _operations(engine, timeout)
         self._model = model
         self._id: InstrumentedAttribute[Any] = model.id
         self._ids = IdColumn(model.id, engine.dialect)
@@ -581,7 +592,7 @@ class _Translation:
         if error is None or not _is_failure(error):
             return
         names, cure = describe(error)
-        logger.error("The database failed: %s. %s", names, cure)
+        logger.error("The database failed: %s. %s", names, cure or UNKNOWN)
         raise StoreUnavailable(cure) from None
 
 
@@ -604,6 +615,13 @@ async def _connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     async with _translated, engine.begin() as connection:
         yield connection
+
+
+def _operations(engine: AsyncEngine, timeout: timedelta) -> Operations:
+    if timeout <= timedelta(0):
+        raise ConfigurationError("The timeout of a store must be positive.")
+    # A statement on SQLite that is cancelled may keep its lock, and no network is in between.
+    return Operations(None if engine.dialect.name == "sqlite" else timeout)
 
 
 def _without_transactions(engine: AsyncEngine) -> AsyncEngine:
