@@ -44,14 +44,13 @@ PROJECT = Path(__file__).parent.parent
 PACKAGE = PROJECT / "src" / "jwt_auth_kit"
 README = PROJECT / "README.md"
 REFERENCE = PROJECT / "docs" / "reference.md"
-BETTER_AUTH = PROJECT / "docs" / "guides" / "better-auth.md"
 OWN_STORE = PROJECT / "docs" / "guides" / "own-store.md"
 PAGES = [README, *sorted((PROJECT / "docs").rglob("*.md"))]
 
 RUNNABLE = {"python", "bash"}
 OUTPUT = {"json", "text"}
-ELSEWHERE = {"js"}
-"""Run by the test of its page: test_better_auth."""
+ELSEWHERE = {"better-auth.md": {"js"}, "generate-clients.md": {"sh", "ts"}}
+"""Run by the tests of these pages: test_better_auth_guide and test_generated_clients."""
 
 ADDRESSES = ("localhost:8000", "localhost:8001")
 """Where pages serve the first application, and a second one."""
@@ -103,7 +102,7 @@ def test_every_block_is_of_a_kind_that_is_run_or_is_output(page: Path) -> None:
 
     kinds = [block.kind for block in read_blocks(page)]
 
-    assert set(kinds) <= RUNNABLE | OUTPUT | (ELSEWHERE if page == BETTER_AUTH else set())
+    assert set(kinds) <= RUNNABLE | OUTPUT | ELSEWHERE.get(page.name, set())
     assert len(fences) == 2 * len(kinds), "a fence that is indented or made of ~~~ is not run"
 
 
