@@ -45,7 +45,7 @@ from .stores.base import (
     read_role,
 )
 from .stores.memory import MemoryTokenStore, MemoryUser, MemoryUserStore
-from .throttle import Attempt, LoginThrottle
+from .throttle.login import Attempt, LoginThrottle
 from .tokens import PROFILE_CLAIMS, Claims, JWTManager, TokenType, utc_now
 
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")

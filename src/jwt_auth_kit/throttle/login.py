@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 
+from ..errors import ConfigurationError, TooManyAttempts
+from ..networks import IPV6_PREFIX, IPV6_WIDE_PREFIX, get_network
 from .attempt_logs import MAX_SPAN, Limit, RedisLogs, open_logs, parse_limit
-from .errors import ConfigurationError, TooManyAttempts
-from .networks import IPV6_PREFIX, IPV6_WIDE_PREFIX, get_network
 
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 

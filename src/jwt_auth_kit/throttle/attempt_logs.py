@@ -22,8 +22,8 @@ from limits import RateLimitItem, parse_many
 from limits.errors import ConfigurationError as LimitsError
 from limits.storage import storage_from_string
 
-from .errors import ConfigurationError, StoreUnavailable
-from .event_loops import ByLoop
+from ..errors import ConfigurationError, StoreUnavailable
+from ..event_loops import ByLoop
 from .remembered_networks import RememberedNetworks
 
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")

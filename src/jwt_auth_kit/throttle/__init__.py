@@ -1,0 +1,5 @@
+"""Limits on guesses and sign-ups, counted in this process or in Redis."""
+
+from .login import LoginThrottle
+
+__all__ = ["LoginThrottle"]
