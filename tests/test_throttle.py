@@ -677,7 +677,7 @@ async def test_memory_forgets_accounts_that_nobody_tries_any_more(make: Make) ->
 
 
 async def test_memory_has_a_bound(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jwt_auth_kit.throttle.attempt_logs.MAX_SUBJECTS", 10)
+    monkeypatch.setattr("jwt_auth_kit.throttle.memory.MAX_SUBJECTS", 10)
     throttle = make("memory://", per_network="1/minute", per_account="1/minute")
     networks = [f"192.0.2.{host}" for host in range(11)]
     for ip in networks:
@@ -694,7 +694,7 @@ async def test_memory_has_a_bound(make: Make, monkeypatch: pytest.MonkeyPatch) -
 async def test_nobody_who_signs_in_from_everywhere_makes_us_forget_others(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jwt_auth_kit.throttle.attempt_logs.MAX_SUBJECTS", 10)
+    monkeypatch.setattr("jwt_auth_kit.throttle.memory.MAX_SUBJECTS", 10)
     throttle = make("memory://", per_account="1/minute")
     owners = [f"owner {number}" for number in range(5)]
     for owner in owners:
@@ -710,7 +710,7 @@ async def test_nobody_who_signs_in_from_everywhere_makes_us_forget_others(
 async def test_where_all_hold_one_network_the_oldest_is_forgotten(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jwt_auth_kit.throttle.attempt_logs.MAX_SUBJECTS", 2)
+    monkeypatch.setattr("jwt_auth_kit.throttle.memory.MAX_SUBJECTS", 2)
     throttle = make("memory://", per_account="1/minute")
 
     for owner in ("ada", "bob", "eve"):
@@ -770,7 +770,7 @@ async def test_where_no_network_is_remembered_none_is_kept(make: Make, storage: 
 async def test_processes_agree_again_after_somebody_emptied_redis(
     make: Make, redis_storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jwt_auth_kit.throttle.attempt_logs.SALT_AGE", 0.0)
+    monkeypatch.setattr("jwt_auth_kit.throttle.redis.SALT_AGE", 0.0)
     one, other = (make(redis_storage, per_account="2/minute") for _ in range(2))
     await one.reserve("ada", HOME)
     with Redis.from_url(redis_storage) as client:

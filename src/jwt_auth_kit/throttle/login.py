@@ -11,7 +11,9 @@ from typing import Self
 
 from ..errors import ConfigurationError, TooManyAttempts
 from ..networks import IPV6_PREFIX, IPV6_WIDE_PREFIX, get_network
-from .attempt_logs import MAX_SPAN, Limit, RedisLogs, open_logs, parse_limit
+from .limits import MAX_SPAN, Limit, parse_limit
+from .open_logs import open_logs
+from .redis import RedisLogs
 
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 
