@@ -39,7 +39,7 @@ from fastapi import FastAPI, Response
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from jwt_auth_kit import Argon2Hasher, AuthKit, LoginThrottle, UserDep, auth_router, install
-from jwt_auth_kit.__main__ import make_secret
+from jwt_auth_kit.cli.main import make_secret
 from jwt_auth_kit.stores.sqlalchemy import SQLAlchemyTokenStore, SQLAlchemyUserStore
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))

@@ -16,7 +16,7 @@ from typing import Any
 
 import uvicorn
 
-from jwt_auth_kit.__main__ import make_secret
+from jwt_auth_kit.cli.main import make_secret
 
 ROOT = Path(__file__).parents[1]
 FULLSTACK = "examples.fullstack.main:app"

@@ -25,7 +25,7 @@ from jwt_auth_kit import (
     InvalidCredentials,
     KeyRing,
 )
-from jwt_auth_kit.__main__ import main
+from jwt_auth_kit.cli.main import main
 from jwt_auth_kit.stores.sqlalchemy import (
     SQLAlchemyTokenStore,
     SQLAlchemyUserStore,

@@ -34,8 +34,8 @@ from jwt_auth_kit import (
     auth_router,
     install,
 )
-from jwt_auth_kit.__main__ import make_secret
 from jwt_auth_kit.checks import find_problems
+from jwt_auth_kit.cli.main import make_secret
 from jwt_auth_kit.stores.sqlalchemy import SQLAlchemyTokenStore, SQLAlchemyUserStore
 
 COOKIES: Sequence[Transport] = [CookieTransport()]

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 
 from engines import engine_on
 from jwt_auth_kit import InvalidToken, JWTManager, Key, KeyDirectory, KeyRing, RingKey, Session
-from jwt_auth_kit.__main__ import main
+from jwt_auth_kit.cli.main import main
 from jwt_auth_kit.stores.sqlalchemy import SQLAlchemyTokenStore, create_schema
 
 HOST = """

@@ -32,7 +32,7 @@ from jwt_auth_kit import (
     require_role,
     require_user,
 )
-from jwt_auth_kit.__main__ import make_secret
+from jwt_auth_kit.cli.main import make_secret
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ from fastapi.routing import APIRoute
 
 import servers
 from jwt_auth_kit import AuthError, AuthSettings, auth_router
-from jwt_auth_kit.__main__ import make_secret
+from jwt_auth_kit.cli.main import make_secret
 from jwt_auth_kit.errors import ErrorCode
 from jwt_auth_kit.events import WARNINGS, EventName
 

@@ -15,7 +15,7 @@ from apps import EMAIL, PASSWORD, bearer, code, refresh, register
 from examples import quickstart
 from examples.fullstack import main
 from jwt_auth_kit import ConfigurationError
-from jwt_auth_kit.__main__ import make_secret
+from jwt_auth_kit.cli.main import make_secret
 
 ADMIN_EMAIL = "root@example.com"
 

@@ -31,7 +31,7 @@ from jwt_auth_kit import (
     TokenStore,
     UserStore,
 )
-from jwt_auth_kit.__main__ import make_secret
+from jwt_auth_kit.cli.main import make_secret
 from jwt_auth_kit.stores.redis import RedisTokenStore
 from jwt_auth_kit.stores.sqlalchemy import (
     SQLAlchemyTokenStore,

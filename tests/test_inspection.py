@@ -22,8 +22,8 @@ from jwt_auth_kit import (
     RingKey,
     Session,
 )
-from jwt_auth_kit.__main__ import main, make_secret
-from jwt_auth_kit.inspection import inspect_token
+from jwt_auth_kit.cli.inspection import inspect_token
+from jwt_auth_kit.cli.main import main, make_secret
 
 SECRET = make_secret()
 KEY = Key.from_secret(SECRET)

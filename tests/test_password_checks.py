@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from jwt_auth_kit import Argon2Hasher, AuthKit, KeyRing, NewUser, PasslibHasher, install
-from jwt_auth_kit.password_checks import find_hash_problems
+from jwt_auth_kit.cli.password_checks import find_hash_problems
 from jwt_auth_kit.passwords.hashers import PasswordHasher
 from jwt_auth_kit.stores.memory import MemoryUserStore
 from jwt_auth_kit.stores.sqlalchemy import SQLAlchemyUserStore, create_schema

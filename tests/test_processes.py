@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from apps import EMAIL, PASSWORD
 from jwt_auth_kit import Argon2Hasher, AuthKit, AuthSettings, KeyRing, SignedIn, TokenStore
-from jwt_auth_kit.__main__ import make_secret
+from jwt_auth_kit.cli.main import make_secret
 from jwt_auth_kit.stores.redis import RedisTokenStore
 from jwt_auth_kit.stores.sqlalchemy import (
     SQLAlchemyTokenStore,

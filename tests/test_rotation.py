@@ -18,7 +18,7 @@ import pytest
 
 from apps import PASSWORD
 from jwt_auth_kit import JWTManager, Key, KeyDirectory, KeyRing
-from jwt_auth_kit.__main__ import main
+from jwt_auth_kit.cli.main import main
 from jwt_auth_kit.keys.ring import RELOAD_INTERVAL
 from jwt_auth_kit.tokens import CLOCK_SKEW
 from processes import Answer, Line, lines_to, make_tables, running

@@ -34,7 +34,7 @@ from jwt_auth_kit import (
     deny_by_default,
     install,
 )
-from jwt_auth_kit.__main__ import make_secret
+from jwt_auth_kit.cli.main import make_secret
 from jwt_auth_kit.stores.base import Epochs, Revocations
 from jwt_auth_kit.stores.memory import MemoryUser
 

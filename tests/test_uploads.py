@@ -51,7 +51,7 @@ from jwt_auth_kit import (
     require_scopes,
     require_user,
 )
-from jwt_auth_kit.__main__ import make_secret
+from jwt_auth_kit.cli.main import make_secret
 from jwt_auth_kit.protection import deny_by_default, public
 from jwt_auth_kit.testing import signed_in_as
 from live import running

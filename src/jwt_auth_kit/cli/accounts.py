@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from getpass import getpass
 from typing import Any
 
-from .emails import check_email, normalize_email
-from .errors import ConfigurationError
-from .hosts import CommandFailed, load_kit, run_on
-from .kit import AuthKit
-from .passwords.policy import WeakPassword
-from .sessions import Session
-from .stores.base import User, read_role
-from .stores.memory import MemoryTokenStore, MemoryUserStore
+from ..emails import check_email, normalize_email
+from ..errors import ConfigurationError
+from ..kit import AuthKit
+from ..passwords.policy import WeakPassword
+from ..sessions import Session
+from ..stores.base import User, read_role
+from ..stores.memory import MemoryTokenStore, MemoryUserStore
+from .loading import CommandFailed, load_kit, run_on
 from .terminal import in_utc, say, say_table
 
 COLUMNS = ("ID", "CREATED", "LAST USED", "CLIENT")

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from .hosts import load_kit
+from ..keys.sources import named_keys
+from ..kit import AuthKit
+from ..settings import AuthSettings
+from ..stores.memory import MemoryTokenStore, MemoryUserStore
+from ..tokens import JWTManager, is_count, utc_now
 from .inspection import Inspection, inspect_token
-from .keys.sources import named_keys
-from .kit import AuthKit
-from .settings import AuthSettings
-from .stores.memory import MemoryTokenStore, MemoryUserStore
+from .loading import load_kit
 from .terminal import from_now, in_utc, printable, say
-from .tokens import JWTManager, is_count, utc_now
 
 MOMENTS = ("exp", "nbf", "iat", "auth_time")
 MAX_INPUT = 100_000

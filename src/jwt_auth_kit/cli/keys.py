@@ -10,13 +10,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
 
-from .errors import ConfigurationError
-from .keys.key import AlgorithmName, Key
-from .keys.ring import ALWAYS, KeyRing, RingKey, in_order
-from .keys.sources import KeyDirectory
-from .settings import AuthSettings
+from ..errors import ConfigurationError
+from ..keys.key import AlgorithmName, Key
+from ..keys.ring import ALWAYS, KeyRing, RingKey, in_order
+from ..keys.sources import KeyDirectory
+from ..settings import AuthSettings
+from ..tokens import longest_life
 from .terminal import in_utc, say_table
-from .tokens import longest_life
 
 LEAD = timedelta(minutes=15)
 """Who reads our JWK Set keeps it for ten minutes; a key should be known before it signs."""

@@ -8,8 +8,8 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .errors import AuthError, ConfigurationError
-from .kit import AuthKit
+from ..errors import AuthError, ConfigurationError
+from ..kit import AuthKit
 
 T = TypeVar("T")
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
-from .encoding import decode_part, read_object
-from .errors import InvalidToken
-from .jws import MAX_HEADER_LENGTH, MAX_TOKEN_LENGTH
-from .keys.key import AlgorithmName
-from .terminal import from_now, in_short
-from .tokens import (
+from ..encoding import decode_part, read_object
+from ..errors import InvalidToken
+from ..jws import MAX_HEADER_LENGTH, MAX_TOKEN_LENGTH
+from ..keys.key import AlgorithmName
+from ..tokens import (
     CLOCK_SKEW,
     COUNT_CLAIMS,
     HEADER_TYPES,
@@ -21,6 +20,7 @@ from .tokens import (
     TokenType,
     is_count,
 )
+from .terminal import from_now, in_short
 
 KINDS: Mapping[Any, TokenType] = {header_type: kind for kind, header_type in HEADER_TYPES.items()}
 REQUIRED_TEXTS = ("sub", "jti", "token_type")

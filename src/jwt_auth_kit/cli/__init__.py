@@ -1,0 +1,1 @@
+"""The command line: ``python -m jwt_auth_kit`` and ``jwt-auth-kit``."""
