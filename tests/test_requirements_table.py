@@ -100,4 +100,5 @@ def test_a_whole_run_ends_with_a_look_at_their_outcomes() -> None:
     script = (PROJECT / "scripts" / "test").read_text()
 
     assert '--junitxml="$outcomes/' in script
-    assert '"$python" tests/check_requirements.py "$outcomes"\n' in script
+    assert '"$python" tests/check_requirements.py "$outcomes" || failed=1\n' in script
+    assert script.endswith('exit "$failed"\n')
