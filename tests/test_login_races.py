@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from inspect import iscoroutinefunction
 from typing import Any
 
 import pytest
@@ -71,6 +72,8 @@ class Restless:
 
     def __getattr__(self, name: str) -> Any:
         call = getattr(self._store, name)
+        if not iscoroutinefunction(call):
+            return call
 
         async def take_a_moment(*arguments: Any, **options: Any) -> Any:
             await pause()

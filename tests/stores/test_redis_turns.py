@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -149,6 +150,18 @@ async def test_waiting_for_a_connection_has_an_end(
         assert {record.levelno for record in caplog.records} == {logging.ERROR}
         assert "max_connections" in caplog.text
         assert (await store.epochs("ann")).epoch == 0
+
+
+async def test_a_wrapper_around_a_client_is_taken(redis_server: servers.RedisServer) -> None:
+    class Traced:
+        def __init__(self, client: Redis) -> None:
+            self.hmget = client.hmget
+            self.register_script = client.register_script
+
+    async with client_of(redis_server, None) as client:
+        wrapper: Any = Traced(client)
+
+        assert (await RedisTokenStore(wrapper).epochs("ann")).epoch == 0
 
 
 def test_the_turns_of_one_event_loop_are_not_those_of_the_next(

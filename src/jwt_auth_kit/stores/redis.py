@@ -559,9 +559,10 @@ async def _once_connected(
 
 def _max_connections(client: Any) -> int:
     """Return how many connections *client* may open; those of a cluster, to each node."""
-    pool = client.connection_kwargs if isinstance(client, RedisCluster) else client.connection_pool
-    most = pool["max_connections"] if isinstance(pool, dict) else pool.max_connections
-    return int(most)
+    if isinstance(client, RedisCluster):
+        return int(client.connection_kwargs.get("max_connections", MAX_COMMANDS))
+    pool = getattr(client, "connection_pool", None)  # a wrapper around a client may have none
+    return int(getattr(pool, "max_connections", MAX_COMMANDS))
 
 
 def _is_exhausted(error: BaseException | None) -> bool:
