@@ -248,10 +248,13 @@ def test_cookies_alone_do_not_read_the_header() -> None:
 
 @pytest.mark.parametrize("other_first", [False, True])
 @pytest.mark.parametrize("headers", [1, 2])
-def test_two_cookies_of_one_name_are_refused(headers: int, other_first: bool) -> None:
+@pytest.mark.parametrize("other", ["forged", "genuine"])
+def test_two_cookies_of_one_name_are_refused(other: str, headers: int, other_first: bool) -> None:
     with browser() as client:
+        register(client, "bob@example.com")
+        others = {"forged": "a.b.c", "genuine": client.cookies[ACCESS]}
         register(client)
-        cookies = [f"{ACCESS}={client.cookies[ACCESS]}", f"{ACCESS}=a.b.c"]
+        cookies = [f"{ACCESS}={client.cookies[ACCESS]}", f"{ACCESS}={others[other]}"]
         client.cookies.clear()
         cookies = cookies[::-1] if other_first else cookies
         sent = cookies if headers == 2 else ["; ".join(cookies)]  # HTTP/2 may send several
