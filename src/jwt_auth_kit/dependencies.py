@@ -196,8 +196,10 @@ get_current_user: _GetCurrentUser = decided_first(
 require_user: _GetCurrentUser = get_current_user
 """The same object as ``get_current_user``, named for routes that only need the check."""
 
-_get_user_if_any = check_override_by(_check_override_of_optional, instead_of=get_current_user)(
-    _GetCurrentUser(is_optional=True)
+_get_user_if_any: _GetCurrentUser = decided_first(
+    check_override_by(_check_override_of_optional, instead_of=get_current_user)(
+        _GetCurrentUser(is_optional=True)
+    )
 )
 
 get_credential_if_any: _GetCredentialIfAny = _GetCredentialIfAny()
