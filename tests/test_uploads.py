@@ -15,7 +15,6 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import wraps
-from importlib.util import find_spec
 from typing import Annotated, Any
 
 import pytest
@@ -861,13 +860,7 @@ async def say_yes() -> str:
     return "yes"
 
 
-SERVERS = [
-    "h11",
-    pytest.param(
-        "httptools",
-        marks=pytest.mark.skipif(find_spec("httptools") is None, reason="httptools is no package"),
-    ),
-]
+SERVERS = ["h11", "httptools"]
 LENGTH = 100_000_000
 TIMEOUT = 30.0
 
