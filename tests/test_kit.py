@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import anyio
@@ -236,6 +237,12 @@ class Overtaken(MemoryUserStore):
             await act()
         return await super().set_password_hash(user_id, new, expected=expected)
 
+    async def set_role(self, user_id: str, role: str) -> bool:
+        act, self.before_writing = self.before_writing, None
+        if act is not None:
+            await act()
+        return await super().set_role(user_id, role)
+
 
 async def test_an_account_that_is_disabled_while_a_login_reads_it_does_not_sign_in() -> None:
     users = Overtaken()
@@ -277,6 +284,54 @@ async def test_set_role_voids_access_tokens_and_keeps_sessions() -> None:
         await kit.authenticate(signed_in.tokens.access_token)
     fresh = await kit.refresh(signed_in.tokens.refresh_token)
     assert (await kit.authenticate(fresh.tokens.access_token)).role == "admin"
+
+
+async def test_a_refresh_right_before_a_role_is_written_gets_no_token_that_keeps_the_old_one() -> (
+    None
+):
+    users, early = Overtaken(), list[SignedIn]()
+    kit = make_kit(users=users)
+    signed_in = await register(kit)
+
+    async def refresh() -> None:
+        early.append(await kit.refresh(signed_in.tokens.refresh_token))
+
+    users.before_writing = refresh
+    await kit.set_role(str(signed_in.user.id), "admin")
+
+    with pytest.raises(RevokedToken):
+        await kit.authenticate(early[0].tokens.access_token)
+
+
+async def test_a_role_that_the_user_has_already_changes_nothing() -> None:
+    events = Events()
+    kit = make_kit(on_event=events)
+    signed_in = await register(kit)
+    told = len(events.names)
+
+    await kit.set_role(str(signed_in.user.id), "user")
+    await kit.enable_user(str(signed_in.user.id))
+
+    assert (await kit.authenticate(signed_in.tokens.access_token)).role == "user"
+    assert "role_changed" not in events.names[told:]
+
+
+@pytest.mark.parametrize("fails_at", [1, 2])
+async def test_a_role_change_that_failed_halfway_leaves_no_token_with_the_old_role(
+    fails_at: int,
+) -> None:
+    tokens = FailingVoids(fails_at)
+    kit = make_kit(tokens=tokens)
+    signed_in = await register(kit)
+    user_id = str(signed_in.user.id)
+    with pytest.raises(StoreUnavailable):
+        await kit.set_role(user_id, "admin")
+
+    await kit.set_role(user_id, "admin")
+
+    with pytest.raises(RevokedToken):
+        await kit.authenticate(signed_in.tokens.access_token)
+    assert (await kit.get_user(user_id)).role == "admin"
 
 
 @pytest.mark.parametrize("change", ["set_role", "disable_user", "enable_user"])
@@ -617,3 +672,17 @@ async def _insert(kit: AuthKit, email: str) -> User:
 
 def _without_hash(user: Any) -> Any:
     return replace(user, password_hash=None)
+
+
+class FailingVoids(MemoryTokenStore):
+    """A store that is away at the n-th time that access tokens are voided."""
+
+    def __init__(self, fails_at: int) -> None:
+        super().__init__()
+        self._left = fails_at
+
+    async def void_access_tokens(self, user_id: str, now: datetime) -> int:
+        self._left -= 1
+        if self._left == 0:
+            raise StoreUnavailable
+        return await super().void_access_tokens(user_id, now)

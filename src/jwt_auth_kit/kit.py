@@ -480,9 +480,16 @@ class AuthKit:
     ) -> None:
         """Change a user's role; access tokens with the old one are void.
 
+        Nothing happens if the user has the role already.
+
         Raises:
             UserNotFound: there is no such user.
         """
+        if read_role(await self._find(user_id)) == role:
+            return
+        # Voided before as well: if the second time fails, whoever tries again finds the new role
+        # and stops above, and no token from before may keep the old one then.
+        await self._sessions.void_access_tokens(user_id)
         if not await self.users.set_role(user_id, role):
             raise UserNotFound
         await self._sessions.void_access_tokens(user_id)
