@@ -259,3 +259,46 @@ async def test_a_token_of_a_revoked_key_ends_nothing() -> None:
     await kit.logout(signed_in.tokens.access_token)
 
     assert len(await kit.list_sessions(str(signed_in.user.id))) == 1
+
+
+@pytest.mark.parametrize("place", ["header", "body"])
+@pytest.mark.parametrize("sent", ["x", "a.b.c", "forged"])
+def test_a_token_that_cannot_be_genuine_is_no_error_and_ends_nothing(sent: str, place: str) -> None:
+    kit = make_kit()
+    with TestClient(make_app(kit)) as client:
+        body = register(client)
+        header, payload, signature = body["access_token"].split(".")
+        if sent == "forged":
+            sent = f"{header}.{payload}.{'B' if signature[0] == 'A' else 'A'}{signature[1:]}"
+
+        answer = (
+            client.post("/auth/logout", headers={"Authorization": f"Bearer {sent}"})
+            if place == "header"
+            else client.post("/auth/logout", json={"refresh_token": sent})
+        )
+
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert client.get("/auth/me", headers=bearer(body)).status_code == 200
+
+
+@pytest.mark.parametrize("header", ["Bearer", "Bearer a b", "Bearer \x7f"])
+def test_a_malformed_header_is_no_error_either(header: str) -> None:
+    with TestClient(make_app(make_kit())) as client:
+        answer = client.post("/auth/logout", headers={"Authorization": header})
+
+    assert answer.status_code == 204
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Basic eA=="}])
+def test_a_logout_without_a_token_is_refused(headers: dict[str, str]) -> None:
+    with TestClient(make_app(make_kit())) as client:
+        answer = client.post("/auth/logout", headers=headers)
+
+    assert (answer.status_code, code(answer)) == (401, "not_authenticated")
+
+
+def test_the_api_description_tells_the_one_refusal_of_a_logout() -> None:
+    described = make_app(make_kit()).openapi()["paths"]["/auth/logout"]["post"]["responses"]["401"]
+
+    assert "not_authenticated" in str(described)
+    assert "invalid_token" not in str(described)

@@ -121,7 +121,11 @@ class AuthSessionInfo(BaseModel):
     user_agent: str | None
     created_at: datetime
     last_seen_at: Annotated[
-        datetime, Field(description="When a token was refreshed or first used, to the hour.")
+        datetime,
+        Field(
+            description="When a token was refreshed or first used, to the hour; "
+            "not before created_at."
+        ),
     ]
     expires_at: Annotated[
         datetime, Field(description="When it ends unless it is refreshed, to the hour.")

@@ -214,7 +214,7 @@ def create_auth_router(
         "/logout",
         status_code=204,
         summary="Sign out",
-        responses=error_responses(NotAuthenticated, InvalidToken, *BODY_ERRORS, StoreUnavailable),
+        responses=error_responses(NotAuthenticated, *BODY_ERRORS, StoreUnavailable),
         dependencies=[Depends(require_json)],
         openapi_extra=OPTIONALLY_LOCKED,
     )(logout)
@@ -382,7 +382,7 @@ async def logout(
 ) -> None:
     """End the session of the access token, of the refresh token, or of both.
 
-    As in RFC 7009 section 2.2, a token that is not valid any more is no error.
+    As in RFC 7009 section 2.2, a token that is not valid is no error, a forged one neither.
     """
     installation = get_installation(request)
     client = installation.read_client(request)

@@ -40,7 +40,7 @@ export interface paths {
      * Sign out
      * @description End the session of the access token, of the refresh token, or of both.
      *
-     * As in RFC 7009 section 2.2, a token that is not valid any more is no error.
+     * As in RFC 7009 section 2.2, a token that is not valid is no error, a forged one neither.
      */
     post: operations["logout"];
   };
@@ -338,7 +338,7 @@ export interface components {
       /**
        * Last Seen At
        * Format: date-time
-       * @description When a token was refreshed or first used, to the hour.
+       * @description When a token was refreshed or first used, to the hour; not before created_at.
        */
       last_seen_at: string;
       /**
@@ -824,7 +824,7 @@ export interface operations {
    * Sign out
    * @description End the session of the access token, of the refresh token, or of both.
    *
-   * As in RFC 7009 section 2.2, a token that is not valid any more is no error.
+   * As in RFC 7009 section 2.2, a token that is not valid is no error, a forged one neither.
    */
   logout: {
     requestBody?: {
