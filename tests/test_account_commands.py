@@ -282,6 +282,15 @@ class TestRoles:
         assert account is not None
         assert not account.is_active
 
+    def test_a_disabled_user_is_let_in_again(self, console: Console) -> None:
+        console.register()
+        console("users", "disable", KIT, EMAIL)
+
+        printed = console("users", "enable", KIT, EMAIL)
+
+        assert printed == f"{EMAIL} can sign in again.\n"
+        assert console.sign_in()
+
     def test_an_unlocked_password_has_no_failures(self, console: Console) -> None:
         user_id = console.register()
 
@@ -527,3 +536,27 @@ def test_from_the_first_administrator_to_the_last_session(console: Console, tmp_
     assert session in listed
     assert session in ended
     assert "disabled" in locked
+
+
+def test_a_reader_that_goes_away_ends_a_command_quietly(console: Console, tmp_path: Path) -> None:
+    console.register()
+    for number in range(3):
+        console.sign_in(user_agent=f"Phone {number}")
+    for arguments in (["sessions", "list", KIT, EMAIL], ["secret"]):
+        program = (
+            "import os, sys; from jwt_auth_kit.__main__ import main; "
+            "os.read(0, 1); main(sys.argv[1:])"
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", program, *arguments],
+            cwd=tmp_path,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        process.stdout.close()  # before the first line
+
+        _, error = process.communicate(b"go")
+
+        assert (process.returncode, error) == (141, b"")

@@ -20,6 +20,7 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp
 
 from apps import make_kit
+from engines import engine_on
 from jwt_auth_kit import (
     Argon2Hasher,
     AuthKit,
@@ -28,15 +29,20 @@ from jwt_auth_kit import (
     CookieTransport,
     KeyRing,
     LoginThrottle,
+    NewUser,
     PasswordPolicy,
     TokenVerifier,
     Transport,
     auth_router,
     install,
 )
-from jwt_auth_kit.checks import find_problems
+from jwt_auth_kit.checks import find_account_problems, find_problems
 from jwt_auth_kit.cli.main import make_secret
-from jwt_auth_kit.stores.sqlalchemy import SQLAlchemyTokenStore, SQLAlchemyUserStore
+from jwt_auth_kit.stores.sqlalchemy import (
+    SQLAlchemyTokenStore,
+    SQLAlchemyUserStore,
+    create_schema,
+)
 
 COOKIES: Sequence[Transport] = [CookieTransport()]
 BEARER: Sequence[Transport] = [BearerTransport()]
@@ -429,3 +435,30 @@ def test_a_misspelt_variable_is_told_with_the_right_name(monkeypatch: pytest.Mon
         ),
         ("advice", "JWT_COOKIE is not a setting of jwt-auth-kit."),
     ]
+
+
+async def test_the_doctor_counts_addresses_that_differ_in_capitals_only(tmp_path: Path) -> None:
+    async with engine_on(tmp_path / "app.db") as engine:
+        await create_schema(engine)
+        kit = make_kit(users=SQLAlchemyUserStore(engine))
+        app = FastAPI()
+        install(app, kit)
+        for email in ("ann@example.com", "bob@example.com", "Bob@example.com", "BOB@example.com"):
+            await kit.users.create(NewUser(email=email, display_name="B", password_hash="x"))
+
+        (found,) = await find_account_problems(app)
+
+    assert (found.level, found.subject) == ("warning", "users")
+    assert found.message.startswith("1 address ")
+    assert "lower(email)" in found.message
+
+
+async def test_the_doctor_says_nothing_of_addresses_that_differ(tmp_path: Path) -> None:
+    async with engine_on(tmp_path / "app.db") as engine:
+        await create_schema(engine)
+        kit = make_kit(users=SQLAlchemyUserStore(engine))
+        app = FastAPI()
+        install(app, kit)
+        await kit.users.create(NewUser(email="ann@example.com", display_name="A", password_hash=""))
+
+        assert await find_account_problems(app) == []

@@ -20,6 +20,7 @@ from .operations import find_token_path
 from .passwords.hashers import Argon2Hasher
 from .proxy_signs import find_proxy_sign
 from .settings import unknown_variables
+from .stores.base import TwinCounter
 from .stores.memory import MemoryTokenStore, MemoryUserStore
 from .transports import CookieTransport
 from .verifier import TokenVerifier
@@ -97,6 +98,28 @@ async def find_store_problems(app: FastAPI) -> list[Finding]:
         Finding("error", name, f"This store cannot be read. {problem}".rstrip())
         for name, read in reads.items()
         if (problem := await _problem_of(read)) is not None
+    ]
+
+
+async def find_account_problems(app: FastAPI) -> list[Finding]:
+    """Return what is wrong with the accounts of *app*, as far as its store counts them."""
+    kit = ensure_installed(app).authenticator
+    if not isinstance(kit, AuthKit) or not isinstance(kit.users, TwinCounter):
+        return []
+    try:
+        twins = await kit.users.count_twins()
+    except StoreUnavailable:  # which another check reports
+        return []
+    if not twins:
+        return []
+    return [
+        Finding(
+            "warning",
+            "users",
+            f"{twins} {'address belongs' if twins == 1 else 'addresses belong'} to several "
+            "accounts whose spelling differs in capitals only; they are one address here. Rename "
+            "or merge the accounts, then create a unique index on lower(email).",
+        )
     ]
 
 

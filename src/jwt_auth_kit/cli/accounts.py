@@ -40,6 +40,7 @@ def add_account_commands(commands: Any) -> None:
         "role", metavar="ROLE", type=_role, help="user, admin, or one of the application's own"
     )
     _add_user(_add(verbs, "disable", "lock an account and end all its sessions", disable))
+    _add_user(_add(verbs, "enable", "let a locked account sign in again", enable))
     _add_user(_add(verbs, "unlock", "let a password work again after 100 wrong ones", unlock))
 
     sessions = commands.add_parser("sessions", help="show and end the sessions of a user")
@@ -96,6 +97,13 @@ async def disable(kit: AuthKit, options: argparse.Namespace) -> None:
     user = await _find(kit, options.user)
     await kit.disable_user(str(user.id), actor=ACTOR)
     say(f"{user.email} is disabled, and all its sessions are ended.")
+
+
+async def enable(kit: AuthKit, options: argparse.Namespace) -> None:
+    """Let a locked account sign in again."""
+    user = await _find(kit, options.user)
+    await kit.enable_user(str(user.id), actor=ACTOR)
+    say(f"{user.email} can sign in again.")
 
 
 async def unlock(kit: AuthKit, options: argparse.Namespace) -> None:

@@ -4,7 +4,13 @@ import asyncio
 
 from fastapi import FastAPI
 
-from ..checks import Finding, find_key_problems, find_problems, find_store_problems
+from ..checks import (
+    Finding,
+    find_account_problems,
+    find_key_problems,
+    find_problems,
+    find_store_problems,
+)
 from ..errors import ConfigurationError
 from .loading import load
 from .password_checks import find_hash_problems
@@ -30,4 +36,5 @@ def examine(path: str) -> int:
 async def _find_problems(app: FastAPI) -> list[Finding]:
     async with app.router.lifespan_context(app):  # many applications are put together there
         unreadable = [*await find_key_problems(app), *await find_store_problems(app)]
-        return [*unreadable, *await find_hash_problems(app), *find_problems(app)]
+        stored = [*await find_account_problems(app), *await find_hash_problems(app)]
+        return [*unreadable, *stored, *find_problems(app)]

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from ..errors import AuthError, ConfigurationError
 from ..kit import AuthKit
+from .terminal import OutputClosed
 
 T = TypeVar("T")
 
@@ -65,7 +66,7 @@ def run_on(kit: AuthKit, work: Coroutine[Any, Any, T]) -> T:
     """
     try:
         return asyncio.run(_and_close(kit, work))
-    except (AuthError, CommandFailed, ConfigurationError):
+    except (AuthError, CommandFailed, ConfigurationError, OutputClosed):
         raise
     except Exception as error:  # noqa: BLE001  a store of the application's own
         # Its text is left out: that of a database quotes statements, hashes included.

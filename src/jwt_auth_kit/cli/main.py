@@ -2,9 +2,11 @@
 
 import argparse
 import base64
+import os
 import secrets
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from ..errors import AuthError, ConfigurationError, StoreUnavailable
 from .accounts import add_account_commands, run_account_command
@@ -13,10 +15,11 @@ from .inspect import add_inspect_command, run_inspect_command
 from .keys import add_key_commands, run_key_command
 from .loading import CommandFailed, load_kit, run_on
 from .purge import purge_all
-from .terminal import printable
+from .terminal import OutputClosed, printable
 
 SECRET_BYTES = 32
 INTERRUPTED = 130  # what shells answer for Ctrl-C
+OUTPUT_CLOSED = 141  # and for a program that writes to nobody
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -25,6 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         code = _run(options)
+        sys.stdout.flush()
+    except (BrokenPipeError, OutputClosed):
+        _leave_pipe()
     except ConfigurationError as error:
         parser.error(printable(str(error)))
     except StoreUnavailable as error:
@@ -37,6 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(INTERRUPTED)
     if code:
         sys.exit(code)
+
+
+def _leave_pipe() -> NoReturn:
+    # What is still in the buffer would fail once more, and loudly, when the interpreter ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(OUTPUT_CLOSED)
 
 
 def _make_parser() -> argparse.ArgumentParser:

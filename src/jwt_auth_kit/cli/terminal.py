@@ -7,10 +7,22 @@ from datetime import UTC, datetime, timedelta
 UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 
 
+class OutputClosed(Exception):
+    """Whoever read what is printed has gone, as ``head`` does after some lines."""
+
+
 def say(text: str) -> None:
-    """Print one line, whoever wrote *text* and whatever the terminal can show."""
+    """Print one line, whoever wrote *text* and whatever the terminal can show.
+
+    Raises:
+        OutputClosed: nobody reads it any more.
+    """
     encoding = sys.stdout.encoding or "utf-8"  # a StringIO has none
-    print(printable(text).encode(encoding, "backslashreplace").decode(encoding))
+    line = printable(text).encode(encoding, "backslashreplace").decode(encoding)
+    try:
+        print(line)
+    except BrokenPipeError:
+        raise OutputClosed from None
 
 
 def printable(text: str) -> str:

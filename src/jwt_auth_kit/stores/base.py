@@ -382,6 +382,15 @@ class ClaimNamer(Protocol):
 
 
 @runtime_checkable
+class TwinCounter(Protocol):
+    """What a UserStore has besides if ``doctor`` shall tell of addresses that differ in case."""
+
+    async def count_twins(self) -> int:
+        """Return how many addresses several accounts have, each in another spelling."""
+        ...
+
+
+@runtime_checkable
 class PasswordHashSampler(Protocol):
     """What a UserStore has besides if it can show ``doctor`` which kinds of hashes it holds."""
 

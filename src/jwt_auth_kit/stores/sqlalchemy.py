@@ -526,6 +526,13 @@ class SQLAlchemyUserStore:
         hidden = {"password_hash", getattr(getattr(hash_column, "prop", None), "key", "")}
         return names - related - hidden
 
+    async def count_twins(self) -> int:
+        """See TwinCounter.count_twins."""
+        address = func.lower(self._email)
+        twins = select(address).group_by(address).having(func.count() > 1).subquery()
+        async with _translated, AsyncSession(self._engine) as database:
+            return (await database.scalars(select(func.count()).select_from(twins))).one()
+
     async def sample_password_hashes(self, limit: int) -> Sequence[str | None]:
         """See PasswordHashSampler.sample_password_hashes."""
         accounts = select(self._id, self._model.password_hash)
