@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column
 
 from engines import engine_on
@@ -210,6 +211,30 @@ class TestClassesThatDoNotFit:
     ) -> None:
         with pytest.raises(ConfigurationError, match="maps to a table"):
             SQLAlchemyUserStore(engine, NewUser)
+
+    async def test_a_role_that_only_rows_can_tell_is_read(self, engine: AsyncEngine) -> None:
+        class Staff(HostTables):
+            __tablename__ = "staff"
+
+            id: Mapped[int] = mapped_column(primary_key=True)
+            email: Mapped[str]
+            display_name: Mapped[str | None]
+            is_boss: Mapped[bool]
+            is_active: Mapped[bool]
+            password_hash: Mapped[str | None]
+
+            @hybrid_property
+            def role(self) -> str:
+                return "admin" if self.is_boss else "user"
+
+        async with engine.begin() as connection:
+            await connection.run_sync(HostTables.metadata.create_all)
+        await insert(engine, Staff(email="ann@example.com", is_boss=True, is_active=True))
+
+        found = await SQLAlchemyUserStore(engine, Staff).get_by_email("ann@example.com")
+
+        assert found is not None
+        assert found.role == "admin"
 
     async def test_a_class_that_lacks_an_attribute_is_refused_at_the_start(
         self, engine: AsyncEngine

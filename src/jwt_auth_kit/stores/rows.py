@@ -23,7 +23,8 @@ def check_model(model: type[Any]) -> None:
         raise ConfigurationError(
             f"SQLAlchemyUserStore needs a class that SQLAlchemy maps to a table, not {model!r}."
         )
-    if missing := [name for name in ATTRIBUTES if not hasattr(model, name)]:
+    names = set(dir(model))  # reading a hybrid attribute runs its code
+    if missing := [name for name in ATTRIBUTES if name not in names]:
         raise ConfigurationError(
             f"{model.__name__} has no {' and no '.join(missing)}. Add the column, or a synonym of "
             "the column that holds it."
