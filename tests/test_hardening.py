@@ -738,7 +738,11 @@ class TestTheSource:
             ("session_manager", "uniform"),  # how long the loser of a race waits
             ("stores/redis", "uniform"),  # how long a full pool is given
         }
-        ids_of_users = {("stores/memory", "uuid4"), ("stores/sqlalchemy", "uuid4")}
+        ids_of_users = {
+            ("stores/memory", "uuid4"),
+            ("stores/sqlalchemy", "uuid4"),
+            ("stores/ids", "UUID"),  # reads one
+        }
         assert of_standard_library("uuid") == ids_of_users
 
     def test_what_a_client_sends_is_compared_with_a_secret_in_constant_time(self) -> None:
@@ -758,6 +762,7 @@ class TestTheSource:
         # Both sides of these are hashes that the server holds.
         assert compared == {
             ("stores/memory", "user.password_hash != expected"),
+            ("stores/rows", "row.password_hash == new.password_hash"),
             ("stores/sqlalchemy", "password_hash == expected"),
         }
         assert of_standard_library("hmac") >= {("session_manager", "compare_digest")}
