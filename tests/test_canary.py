@@ -75,7 +75,6 @@ from jwt_auth_kit.bodies import (
     AuthSignedInBody,
 )
 from jwt_auth_kit.installation import Credential
-from jwt_auth_kit.jws import SignedToken
 from jwt_auth_kit.oauth_form import AuthTokenBody, AuthTokenForm
 from jwt_auth_kit.stores.redis import RedisTokenStore
 from jwt_auth_kit.stores.sqlalchemy import (
@@ -84,6 +83,7 @@ from jwt_auth_kit.stores.sqlalchemy import (
     User,
     create_schema,
 )
+from jwt_auth_kit.tokens.jws import SignedToken
 from live import live_server
 
 EMAIL = "ada@example.com"

@@ -40,7 +40,7 @@ from jwt_auth_kit import (
     get_current_user,
 )
 from jwt_auth_kit.encoding import MAX_DEPTH
-from jwt_auth_kit.jws import MAX_HEADER_LENGTH, MAX_TOKEN_LENGTH
+from jwt_auth_kit.tokens.jws import MAX_HEADER_LENGTH, MAX_TOKEN_LENGTH
 
 CASES = 150
 AUTHORIZED_BY_NOBODY = Word(

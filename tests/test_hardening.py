@@ -732,7 +732,7 @@ class TestTheSource:
     def test_secrets_come_from_the_system_and_not_from_random_or_uuid(self) -> None:
         makers = {path for path, _ in of_standard_library("secrets")}
 
-        assert {"keys/key", "sessions", "tokens", "cli/main"} <= makers
+        assert {"keys/key", "sessions", "tokens/manager", "cli/main"} <= makers
         assert of_standard_library("random") == {
             ("session_manager", "random"),  # whether a login purges
             ("session_manager", "uniform"),  # how long the loser of a race waits

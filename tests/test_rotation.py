@@ -20,7 +20,7 @@ from apps import PASSWORD
 from jwt_auth_kit import JWTManager, Key, KeyDirectory, KeyRing
 from jwt_auth_kit.cli.main import main
 from jwt_auth_kit.keys.ring import RELOAD_INTERVAL
-from jwt_auth_kit.tokens import CLOCK_SKEW
+from jwt_auth_kit.tokens.manager import CLOCK_SKEW
 from processes import Answer, Line, lines_to, make_tables, running
 from servers import postgresql
 

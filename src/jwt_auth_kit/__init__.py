@@ -71,9 +71,8 @@ from .settings import AuthSettings
 from .stores.base import FailureStore, NewUser, TokenStore, User, UserStore
 from .stores.memory import MemoryTokenStore, MemoryUserStore
 from .throttle import LoginThrottle
-from .tokens import Claims, JWTManager, TokenPair
+from .tokens import Claims, JWTManager, TokenFormat, TokenPair, TokenVerifier
 from .transports import BearerTransport, CookieTransport, Transport
-from .verifier import TokenFormat, TokenVerifier
 from .websockets import accept_while_signed_in
 
 __all__ = [

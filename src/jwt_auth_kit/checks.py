@@ -22,8 +22,8 @@ from .proxy_signs import find_proxy_sign
 from .settings import unknown_variables
 from .stores.base import TwinCounter
 from .stores.memory import MemoryTokenStore, MemoryUserStore
+from .tokens.verifier import TokenVerifier
 from .transports import CookieTransport
-from .verifier import TokenVerifier
 
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 

@@ -18,8 +18,8 @@ from .events import Client
 from .kit import AuthKit
 from .openapi import complete_openapi
 from .settings import AuthSettings
+from .tokens.verifier import TokenVerifier
 from .transports import BearerTransport, CookieTransport, Transport
-from .verifier import TokenVerifier
 
 _STATE = "jwt_auth_kit"
 

@@ -28,7 +28,6 @@ from .keys.ring import KeyRing
 from .keys.sources import open_ring
 from .passwords.hashers import Argon2Hasher, PasswordHasher, Passwords, why_unusable
 from .passwords.policy import PasswordPolicy
-from .payloads import HEADER, Carrier
 from .rejections import RejectionAlarm
 from .session_manager import SessionManager, SignedIn
 from .sessions import Session
@@ -46,7 +45,8 @@ from .stores.base import (
 )
 from .stores.memory import MemoryTokenStore, MemoryUser, MemoryUserStore
 from .throttle.login import Attempt, LoginThrottle
-from .tokens import PROFILE_CLAIMS, Claims, JWTManager, TokenType, utc_now
+from .tokens.manager import PROFILE_CLAIMS, Claims, JWTManager, TokenType, utc_now
+from .tokens.payloads import HEADER, Carrier
 
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 

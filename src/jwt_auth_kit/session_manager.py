@@ -24,7 +24,6 @@ from .errors import (
 )
 from .events import UNKNOWN_CLIENT, AuditTrail, Client, ClientSource
 from .networks import get_network
-from .payloads import HEADER, Carrier
 from .revocations import AgingDict, RevocationFeed, RevocationWatch
 from .sessions import TOMBSTONE, Decision, Outcome, Session, confirm, decide
 from .settings import AuthSettings
@@ -38,7 +37,8 @@ from .stores.base import (
     read_role,
     refuse_outdated,
 )
-from .tokens import Claims, JWTManager, TokenPair
+from .tokens.manager import Claims, JWTManager, TokenPair
+from .tokens.payloads import HEADER, Carrier
 from .trusted_values import TrustedValue
 
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")

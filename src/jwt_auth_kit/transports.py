@@ -18,8 +18,8 @@ from .cross_site import (
     check_trusted_origins,
 )
 from .errors import ConfigurationError, InvalidToken
-from .payloads import HEADER, Carrier
 from .session_manager import SignedIn
+from .tokens.payloads import HEADER, Carrier
 
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 

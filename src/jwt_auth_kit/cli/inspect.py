@@ -11,7 +11,7 @@ from ..keys.sources import named_keys
 from ..kit import AuthKit
 from ..settings import AuthSettings
 from ..stores.memory import MemoryTokenStore, MemoryUserStore
-from ..tokens import JWTManager, is_count, utc_now
+from ..tokens.manager import JWTManager, is_count, utc_now
 from .inspection import Inspection, inspect_token
 from .loading import load_kit
 from .terminal import from_now, in_utc, printable, say

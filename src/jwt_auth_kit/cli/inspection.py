@@ -9,9 +9,9 @@ from typing import Any, get_args
 
 from ..encoding import decode_part, read_object
 from ..errors import InvalidToken
-from ..jws import MAX_HEADER_LENGTH, MAX_TOKEN_LENGTH
 from ..keys.key import AlgorithmName
-from ..tokens import (
+from ..tokens.jws import MAX_HEADER_LENGTH, MAX_TOKEN_LENGTH
+from ..tokens.manager import (
     CLOCK_SKEW,
     COUNT_CLAIMS,
     HEADER_TYPES,

@@ -15,7 +15,7 @@ from ..keys.key import AlgorithmName, Key
 from ..keys.ring import ALWAYS, KeyRing, RingKey, in_order
 from ..keys.sources import KeyDirectory
 from ..settings import AuthSettings
-from ..tokens import longest_life
+from ..tokens.manager import longest_life
 from .terminal import in_utc, say_table
 
 LEAD = timedelta(minutes=15)

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NoReturn, Protocol
 
-from .current_user import NO_SCOPES, CurrentUser
-from .errors import ConfigurationError, ExpiredToken, InvalidToken, WrongTokenType
-from .events import UNKNOWN_CLIENT, AuditTrail, ClientSource, EventHook, log_event
+from ..current_user import NO_SCOPES, CurrentUser
+from ..errors import ConfigurationError, ExpiredToken, InvalidToken, WrongTokenType
+from ..events import UNKNOWN_CLIENT, AuditTrail, ClientSource, EventHook, log_event
+from ..keys.key import Key
+from ..keys.ring import KeyRing
+from ..keys.sources import named_keys, open_ring
+from ..rejections import RejectionAlarm
+from ..settings import AuthSettings
+from ..trusted_values import TrustedValue
 from .jws import SignedToken, VerifiedToken, VerifiedTokens
-from .keys.key import Key
-from .keys.ring import KeyRing
-from .keys.sources import named_keys, open_ring
-from .rejections import RejectionAlarm
-from .settings import AuthSettings
-from .tokens import (
+from .manager import (
     CLOCK_SKEW,
     HEADER_TYPES,
     MAX_COUNT,
@@ -25,7 +26,6 @@ from .tokens import (
     longest_life,
     utc_now,
 )
-from .trusted_values import TrustedValue
 
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 
@@ -244,7 +244,7 @@ class TokenVerifier:
             jwks_url = self.settings.jwks_url
         if jwks_url is not None:
             # Not at the top: it needs a package that others can do without.
-            from .keys.remote import RemoteKeys  # noqa: PLC0415
+            from ..keys.remote import RemoteKeys  # noqa: PLC0415
 
             return RemoteKeys(jwks_url)
         if keys is None:

@@ -6,8 +6,8 @@ from enum import Enum
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from .encoding import read_object
-from .errors import ConfigurationError, InvalidToken
+from ..encoding import read_object
+from ..errors import ConfigurationError, InvalidToken
 from .jws import MAX_TOKEN_LENGTH
 
 MOST_NAMED = 3

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NotRequired, TypedDict, cast
 
-from .errors import ConfigurationError, ExpiredToken, InvalidToken, WrongTokenType
+from ..errors import ConfigurationError, ExpiredToken, InvalidToken, WrongTokenType
+from ..keys.key import Key
+from ..keys.ring import KeyRing
+from ..sessions import Session
+from ..trusted_values import TrustedValue
 from .jws import SignedToken, VerifiedToken, VerifiedTokens
-from .keys.key import Key
-from .keys.ring import KeyRing
 from .payloads import HEADER, Carrier, check_length, write_payload
-from .sessions import Session
-from .trusted_values import TrustedValue
 
 TokenType = Literal["access", "refresh"]
 

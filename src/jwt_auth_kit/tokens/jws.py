@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from .encoding import decode_part, read_object
-from .errors import InvalidToken
-from .keys.key import Key
+from ..encoding import decode_part, read_object
+from ..errors import InvalidToken
+from ..keys.key import Key
 
 MAX_TOKEN_LENGTH = 8192
 MAX_HEADER_LENGTH = 1024  # read before anything is known about who sent it
