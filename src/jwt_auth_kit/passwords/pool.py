@@ -34,7 +34,7 @@ class PasswordPool:
         self._threads = threads
         self._queue = queue
         self._desks: anyio.lowlevel.RunVar[_Desk] = anyio.lowlevel.RunVar(
-            f"jwt_auth_kit.passwords.hashers.{id(self)}"
+            f"jwt_auth_kit.passwords.{id(self)}"
         )
 
     async def run(
