@@ -28,7 +28,7 @@ from jwt_auth_kit import (
     install,
     require_recent_login,
 )
-from jwt_auth_kit.revocations import AgingDict
+from jwt_auth_kit.kit.revocations import AgingDict
 
 WINDOW = 30
 AHEAD = [45, 7200, 86_400 * 365]

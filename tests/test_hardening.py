@@ -734,8 +734,8 @@ class TestTheSource:
 
         assert {"keys/key", "sessions", "tokens/manager", "cli/main"} <= makers
         assert of_standard_library("random") == {
-            ("session_manager", "random"),  # whether a login purges
-            ("session_manager", "uniform"),  # how long the loser of a race waits
+            ("kit/session_manager", "random"),  # whether a login purges
+            ("kit/session_manager", "uniform"),  # how long the loser of a race waits
             ("stores/redis", "uniform"),  # how long a full pool is given
         }
         ids_of_users = {
@@ -765,7 +765,7 @@ class TestTheSource:
             ("stores/rows", "row.password_hash == new.password_hash"),
             ("stores/sqlalchemy", "password_hash == expected"),
         }
-        assert of_standard_library("hmac") >= {("session_manager", "compare_digest")}
+        assert of_standard_library("hmac") >= {("kit/session_manager", "compare_digest")}
 
 
 def name_of(node: ast.expr) -> str:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from jwt_auth_kit import RevokedToken
-from jwt_auth_kit.revocations import RevocationFeed
+from jwt_auth_kit.kit.revocations import RevocationFeed
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 KEEP = timedelta(minutes=15)

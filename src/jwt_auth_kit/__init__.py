@@ -54,7 +54,7 @@ from .events import AuthEvent, Client, EventHook, log_event
 from .installation import install
 from .jwks import create_jwks_router
 from .keys import Key, KeyDirectory, KeyFile, KeyRing, KeySet, KeySource, RingKey
-from .kit import AuthKit
+from .kit import AuthKit, SignedIn
 from .passwords import (
     Argon2Hasher,
     HashReader,
@@ -65,7 +65,6 @@ from .passwords import (
 )
 from .protection import deny_by_default, public
 from .router import auth_router, create_auth_router
-from .session_manager import SignedIn
 from .sessions import Session
 from .settings import AuthSettings
 from .stores.base import FailureStore, NewUser, TokenStore, User, UserStore

@@ -15,7 +15,7 @@ from .current_user import Authenticator
 from .emails import NOBODY
 from .errors import ConfigurationError, StoreUnavailable
 from .installation import Installation, ensure_installed
-from .kit import AuthKit
+from .kit.auth_kit import AuthKit
 from .operations import find_token_path
 from .passwords.hashers import Argon2Hasher
 from .proxy_signs import find_proxy_sign

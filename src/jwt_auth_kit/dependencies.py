@@ -24,7 +24,7 @@ from .errors import (
 )
 from .events import Client
 from .installation import Credential, find_installation, get_installation
-from .kit import AuthKit
+from .kit.auth_kit import AuthKit
 from .openapi import BearerScheme
 from .overrides import Dependency, call_override, check_override_by
 from .transports import WEBSOCKET_PROTOCOL

@@ -15,7 +15,7 @@ from .current_user import Authenticator
 from .entrance import watch_entrance
 from .errors import ConfigurationError, InvalidToken, KeysUnavailable, StoreUnavailable
 from .events import Client
-from .kit import AuthKit
+from .kit.auth_kit import AuthKit
 from .openapi import complete_openapi
 from .settings import AuthSettings
 from .tokens.verifier import TokenVerifier

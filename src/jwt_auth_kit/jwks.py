@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from .installation import get_installation
-from .kit import AuthKit
+from .kit.auth_kit import AuthKit
 from .openapi import DocumentedRoute, DocumentedRouter
 from .operations import Operation, documented
 from .protection import public

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, JsonValue
 from starlette.responses import JSONResponse
 
 from .bodies import EXAMPLE_EMAIL, EXAMPLE_PASSWORD, EXAMPLE_TOKEN, SecretBody
-from .session_manager import SignedIn
+from .kit.session_manager import SignedIn
 from .transports import NO_STORE
 
 FORM = "application/x-www-form-urlencoded"

@@ -67,6 +67,7 @@ from .installation import (
     get_installation,
     note_refusal,
 )
+from .kit.session_manager import SignedIn
 from .oauth_form import (
     FORM,
     FORM_SCHEMA,
@@ -81,7 +82,6 @@ from .openapi import DocumentedRoute, DocumentedRouter
 from .operations import Operation, documented
 from .passwords.policy import WeakPassword
 from .protection import public
-from .session_manager import SignedIn
 from .stores.base import MAX_LISTED, User, read_role
 from .transports import NO_STORE, BearerTransport, CookieTransport, Transport, carrier_of
 

@@ -18,7 +18,7 @@ from .cross_site import (
     check_trusted_origins,
 )
 from .errors import ConfigurationError, InvalidToken
-from .session_manager import SignedIn
+from .kit.session_manager import SignedIn
 from .tokens.payloads import HEADER, Carrier
 
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")

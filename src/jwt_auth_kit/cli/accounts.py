@@ -8,7 +8,7 @@ from typing import Any
 
 from ..emails import check_email, normalize_email
 from ..errors import ConfigurationError
-from ..kit import AuthKit
+from ..kit.auth_kit import AuthKit
 from ..passwords.policy import WeakPassword
 from ..sessions import Session
 from ..stores.base import User, read_role

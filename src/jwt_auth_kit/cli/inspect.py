@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..keys.sources import named_keys
-from ..kit import AuthKit
+from ..kit.auth_kit import AuthKit
 from ..settings import AuthSettings
 from ..stores.memory import MemoryTokenStore, MemoryUserStore
 from ..tokens.manager import JWTManager, is_count, utc_now

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import AuthError, ConfigurationError
-from ..kit import AuthKit
+from ..kit.auth_kit import AuthKit
 from .terminal import OutputClosed
 
 T = TypeVar("T")

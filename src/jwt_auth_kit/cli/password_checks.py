@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from ..checks import Finding
 from ..errors import StoreUnavailable
 from ..installation import ensure_installed
-from ..kit import AuthKit
+from ..kit.auth_kit import AuthKit
 from ..passwords.hashers import PasswordHasher, why_unusable
 from ..passwords.old_hashes import PasslibHasher
 from ..stores.base import PasswordHashSampler

@@ -1,6 +1,6 @@
 """The command ``purge``: deletes sessions that are over."""
 
-from ..kit import AuthKit
+from ..kit.auth_kit import AuthKit
 
 BATCH = 1000
 

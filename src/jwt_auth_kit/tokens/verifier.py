@@ -13,7 +13,6 @@ from ..events import UNKNOWN_CLIENT, AuditTrail, ClientSource, EventHook, log_ev
 from ..keys.key import Key
 from ..keys.ring import KeyRing
 from ..keys.sources import named_keys, open_ring
-from ..rejections import RejectionAlarm
 from ..settings import AuthSettings
 from ..trusted_values import TrustedValue
 from .jws import SignedToken, VerifiedToken, VerifiedTokens
@@ -26,6 +25,7 @@ from .manager import (
     longest_life,
     utc_now,
 )
+from .rejections import RejectionAlarm
 
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 

@@ -7,10 +7,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NoReturn, TypeVar, cast
 
-from .claim_names import check_claim_names
-from .current_user import NO_SCOPES, CurrentUser
-from .emails import NOBODY, check_email, normalize_email
-from .errors import (
+from ..current_user import NO_SCOPES, CurrentUser
+from ..emails import NOBODY, check_email, normalize_email
+from ..errors import (
     ConfigurationError,
     EmailTaken,
     InvalidCredentials,
@@ -22,17 +21,14 @@ from .errors import (
     TooManyAttempts,
     UserNotFound,
 )
-from .events import UNKNOWN_CLIENT, AuditTrail, Client, ClientSource, EventHook, log_event
-from .failed_logins import FailedLogins
-from .keys.ring import KeyRing
-from .keys.sources import open_ring
-from .passwords.hashers import Argon2Hasher, PasswordHasher, Passwords, why_unusable
-from .passwords.policy import PasswordPolicy
-from .rejections import RejectionAlarm
-from .session_manager import SessionManager, SignedIn
-from .sessions import Session
-from .settings import AuthSettings
-from .stores.base import (
+from ..events import UNKNOWN_CLIENT, AuditTrail, Client, ClientSource, EventHook, log_event
+from ..keys.ring import KeyRing
+from ..keys.sources import open_ring
+from ..passwords.hashers import Argon2Hasher, PasswordHasher, Passwords, why_unusable
+from ..passwords.policy import PasswordPolicy
+from ..sessions import Session
+from ..settings import AuthSettings
+from ..stores.base import (
     MAX_LISTED,
     AnyUser,
     NewUser,
@@ -43,10 +39,14 @@ from .stores.base import (
     UserStoreOf,
     read_role,
 )
-from .stores.memory import MemoryTokenStore, MemoryUser, MemoryUserStore
-from .throttle.login import Attempt, LoginThrottle
-from .tokens.manager import PROFILE_CLAIMS, Claims, JWTManager, TokenType, utc_now
-from .tokens.payloads import HEADER, Carrier
+from ..stores.memory import MemoryTokenStore, MemoryUser, MemoryUserStore
+from ..throttle.login import Attempt, LoginThrottle
+from ..tokens.manager import PROFILE_CLAIMS, Claims, JWTManager, TokenType, utc_now
+from ..tokens.payloads import HEADER, Carrier
+from ..tokens.rejections import RejectionAlarm
+from .claim_names import check_claim_names
+from .failed_logins import FailedLogins
+from .session_manager import SessionManager, SignedIn
 
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
-from .errors import InvalidToken, WrongTokenType
-from .events import AuditTrail, Client, ClientSource
-from .networks import get_network
+from ..errors import InvalidToken, WrongTokenType
+from ..events import AuditTrail, Client, ClientSource
+from ..networks import get_network
 
 INTERVAL = timedelta(seconds=1)
 MAX_KINDS = 100

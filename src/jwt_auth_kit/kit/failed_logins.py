@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from .emails import NOBODY
-from .events import AuditTrail, Client
-from .stores.base import FailureStore, TokenStore, User
-from .throttle.login import Attempt, LoginThrottle
+from ..emails import NOBODY
+from ..events import AuditTrail, Client
+from ..stores.base import FailureStore, TokenStore, User
+from ..throttle.login import Attempt, LoginThrottle
 
 MAX_FAILURES = 100
 """NIST SP 800-63B section 3.2.2 allows no more failures in a row."""

@@ -7,8 +7,8 @@ from difflib import get_close_matches
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from .errors import ConfigurationError
-from .stores.base import ClaimNamer
+from ..errors import ConfigurationError
+from ..stores.base import ClaimNamer
 
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 

@@ -10,8 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from .claim_names import warn_of_missing
-from .errors import (
+from ..errors import (
     ExpiredToken,
     InvalidToken,
     RefreshReused,
@@ -22,12 +21,11 @@ from .errors import (
     SessionRevoked,
     StoreUnavailable,
 )
-from .events import UNKNOWN_CLIENT, AuditTrail, Client, ClientSource
-from .networks import get_network
-from .revocations import AgingDict, RevocationFeed, RevocationWatch
-from .sessions import TOMBSTONE, Decision, Outcome, Session, confirm, decide
-from .settings import AuthSettings
-from .stores.base import (
+from ..events import UNKNOWN_CLIENT, AuditTrail, Client, ClientSource
+from ..networks import get_network
+from ..sessions import TOMBSTONE, Decision, Outcome, Session, confirm, decide
+from ..settings import AuthSettings
+from ..stores.base import (
     MAX_LISTED,
     TOO_MANY_SESSIONS,
     StoredSession,
@@ -37,9 +35,11 @@ from .stores.base import (
     read_role,
     refuse_outdated,
 )
-from .tokens.manager import Claims, JWTManager, TokenPair
-from .tokens.payloads import HEADER, Carrier
-from .trusted_values import TrustedValue
+from ..tokens.manager import Claims, JWTManager, TokenPair
+from ..tokens.payloads import HEADER, Carrier
+from ..trusted_values import TrustedValue
+from .claim_names import warn_of_missing
+from .revocations import AgingDict, RevocationFeed, RevocationWatch
 
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
-from .errors import RevokedToken, ServiceUnavailable, StoreUnavailable
-from .settings import WhenStale
-from .stores.base import Revocations
+from ..errors import RevokedToken, ServiceUnavailable, StoreUnavailable
+from ..settings import WhenStale
+from ..stores.base import Revocations
 
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 
