@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
-from jwt_auth_kit.proxy_signs import PLATFORMS, SERVER_VARIABLES
+from jwt_auth_kit.web.proxy_signs import PLATFORMS, SERVER_VARIABLES
 
 if TYPE_CHECKING:  # most tests need no browser, and can do without the time it takes to import one
     from playwright.sync_api import Browser

@@ -67,15 +67,6 @@ from jwt_auth_kit import (
     install,
     log_event,
 )
-from jwt_auth_kit.bodies import (
-    AuthLoginBody,
-    AuthPasswordBody,
-    AuthRefreshBody,
-    AuthRegisterBody,
-    AuthSignedInBody,
-)
-from jwt_auth_kit.installation import Credential
-from jwt_auth_kit.oauth_form import AuthTokenBody, AuthTokenForm
 from jwt_auth_kit.stores.redis import RedisTokenStore
 from jwt_auth_kit.stores.sqlalchemy import (
     SQLAlchemyTokenStore,
@@ -84,6 +75,15 @@ from jwt_auth_kit.stores.sqlalchemy import (
     create_schema,
 )
 from jwt_auth_kit.tokens.jws import SignedToken
+from jwt_auth_kit.web.bodies import (
+    AuthLoginBody,
+    AuthPasswordBody,
+    AuthRefreshBody,
+    AuthRegisterBody,
+    AuthSignedInBody,
+)
+from jwt_auth_kit.web.installation import Credential
+from jwt_auth_kit.web.oauth_form import AuthTokenBody, AuthTokenForm
 from live import live_server
 
 EMAIL = "ada@example.com"

@@ -36,13 +36,13 @@ from jwt_auth_kit import (
     auth_router,
     install,
 )
-from jwt_auth_kit.checks import find_account_problems, find_problems
 from jwt_auth_kit.cli.main import make_secret
 from jwt_auth_kit.stores.sqlalchemy import (
     SQLAlchemyTokenStore,
     SQLAlchemyUserStore,
     create_schema,
 )
+from jwt_auth_kit.web.checks import find_account_problems, find_problems
 
 COOKIES: Sequence[Transport] = [CookieTransport()]
 BEARER: Sequence[Transport] = [BearerTransport()]

@@ -21,7 +21,7 @@ from jwt_auth_kit import (
     get_auth,
     install,
 )
-from jwt_auth_kit.clients import _warn_of_forwarded_addresses, read_client
+from jwt_auth_kit.web.clients import _warn_of_forwarded_addresses, read_client
 
 PEER = ("192.0.2.1", 51234)
 PROXY = ("10.0.0.5", 51234)

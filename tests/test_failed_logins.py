@@ -27,10 +27,10 @@ from jwt_auth_kit import (
     TokenStore,
     TooManyAttempts,
 )
-from jwt_auth_kit.checks import find_problems
 from jwt_auth_kit.passwords.hashers import Passwords
 from jwt_auth_kit.stores.redis import RedisTokenStore
 from jwt_auth_kit.stores.sqlalchemy import SQLAlchemyTokenStore, create_schema
+from jwt_auth_kit.web.checks import find_problems
 
 CAP = 100
 HOME, CAFE, STRANGER = Client("192.0.2.1"), Client("192.0.2.2"), Client("203.0.113.1")

@@ -31,8 +31,8 @@ from jwt_auth_kit import (
     require_admin,
     require_user,
 )
-from jwt_auth_kit.protection import deny_by_default, public
 from jwt_auth_kit.testing.routes import unprotected_routes
+from jwt_auth_kit.web.protection import deny_by_default, public
 
 HAS_FRONTENDS = hasattr(FastAPI, "frontend")
 """FastAPI >= 0.138."""

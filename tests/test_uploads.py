@@ -51,8 +51,8 @@ from jwt_auth_kit import (
     require_user,
 )
 from jwt_auth_kit.cli.main import make_secret
-from jwt_auth_kit.protection import deny_by_default, public
 from jwt_auth_kit.testing import signed_in_as
+from jwt_auth_kit.web.protection import deny_by_default, public
 from live import running
 
 PIECE = b"x" * 1024

@@ -50,10 +50,10 @@ from jwt_auth_kit import (
     require_recent_login,
     require_role,
 )
-from jwt_auth_kit.checks import find_key_problems, find_problems
 from jwt_auth_kit.keys.key import AlgorithmName
 from jwt_auth_kit.keys.remote import RemoteKeys
 from jwt_auth_kit.keys.ring import ALWAYS
+from jwt_auth_kit.web.checks import find_key_problems, find_problems
 from publisher import Answer, document, key_set, publishing, raw
 
 ISSUER, AUDIENCE = "https://auth.example.com", "https://api.example.com"

@@ -1,23 +1,6 @@
 """Sign up, in, on and out for FastAPI."""
 
 from .current_user import CurrentUser
-from .dependencies import (
-    AdminDep,
-    ClientDep,
-    SessionDep,
-    UserDep,
-    get_auth,
-    get_client,
-    get_current_user,
-    get_optional_user,
-    require_admin,
-    require_owner,
-    require_recent_login,
-    require_role,
-    require_scopes,
-    require_session,
-    require_user,
-)
 from .errors import (
     AuthError,
     BodyTooLarge,
@@ -51,8 +34,6 @@ from .errors import (
     error_responses,
 )
 from .events import AuthEvent, Client, EventHook, log_event
-from .installation import install
-from .jwks import create_jwks_router
 from .keys import Key, KeyDirectory, KeyFile, KeyRing, KeySet, KeySource, RingKey
 from .kit import AuthKit, SignedIn
 from .passwords import (
@@ -63,16 +44,35 @@ from .passwords import (
     PasswordPolicy,
     WeakPassword,
 )
-from .protection import deny_by_default, public
-from .router import auth_router, create_auth_router
 from .sessions import Session
 from .settings import AuthSettings
 from .stores.base import FailureStore, NewUser, TokenStore, User, UserStore
 from .stores.memory import MemoryTokenStore, MemoryUserStore
 from .throttle import LoginThrottle
 from .tokens import Claims, JWTManager, TokenFormat, TokenPair, TokenVerifier
-from .transports import BearerTransport, CookieTransport, Transport
-from .websockets import accept_while_signed_in
+from .web.dependencies import (
+    AdminDep,
+    ClientDep,
+    SessionDep,
+    UserDep,
+    get_auth,
+    get_client,
+    get_current_user,
+    get_optional_user,
+    require_admin,
+    require_owner,
+    require_recent_login,
+    require_role,
+    require_scopes,
+    require_session,
+    require_user,
+)
+from .web.installation import install
+from .web.jwks import create_jwks_router
+from .web.protection import deny_by_default, public
+from .web.router import auth_router, create_auth_router
+from .web.transports import BearerTransport, CookieTransport, Transport
+from .web.websockets import accept_while_signed_in
 
 __all__ = [
     "AdminDep",

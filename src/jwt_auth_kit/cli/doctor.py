@@ -4,14 +4,14 @@ import asyncio
 
 from fastapi import FastAPI
 
-from ..checks import (
+from ..errors import ConfigurationError
+from ..web.checks import (
     Finding,
     find_account_problems,
     find_key_problems,
     find_problems,
     find_store_problems,
 )
-from ..errors import ConfigurationError
 from .loading import load
 from .password_checks import find_hash_problems
 

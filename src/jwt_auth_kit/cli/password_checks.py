@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from fastapi import FastAPI
 
-from ..checks import Finding
 from ..errors import StoreUnavailable
-from ..installation import ensure_installed
 from ..kit.auth_kit import AuthKit
 from ..passwords.hashers import PasswordHasher, why_unusable
 from ..passwords.old_hashes import PasslibHasher
 from ..stores.base import PasswordHashSampler
+from ..web.checks import Finding
+from ..web.installation import ensure_installed
 
 SAMPLE = 1_000
 

@@ -7,8 +7,8 @@ from fastapi import FastAPI
 from starlette.routing import BaseRoute, Host, Mount, Router, WebSocketRoute
 from starlette.types import ASGIApp
 
-from ..protection import Protection, find_protection, requires_user
-from ..routing import FlatRoute, list_routes
+from ..web.protection import Protection, find_protection, requires_user
+from ..web.routing import FlatRoute, list_routes
 
 
 def unprotected_routes(app: FastAPI) -> list[str]:

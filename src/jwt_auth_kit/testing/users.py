@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from fastapi import FastAPI
 
 from ..current_user import CurrentUser
-from ..dependencies import get_current_user, require_session
-from ..entrance import watch_entrance
-from ..routing import list_applications
+from ..web.dependencies import get_current_user, require_session
+from ..web.entrance import watch_entrance
+from ..web.routing import list_applications
 
 
 @contextmanager

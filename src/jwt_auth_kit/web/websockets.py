@@ -9,9 +9,9 @@ from datetime import timedelta
 import anyio
 from fastapi import WebSocket, WebSocketDisconnect
 
-from .current_user import Authenticator, CurrentUser
+from ..current_user import Authenticator, CurrentUser
+from ..errors import AuthError
 from .dependencies import CLOSE_CODES, chosen_protocol
-from .errors import AuthError
 from .installation import get_installation
 
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")

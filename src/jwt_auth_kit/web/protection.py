@@ -11,9 +11,9 @@ from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, Host, Match, Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..errors import AuthError, ConfigurationError
 from .dependencies import find_user, get_current_user
 from .entrance import put_gate, watch_entrance
-from .errors import AuthError, ConfigurationError
 from .openapi import complete_openapi
 from .overrides import call_override
 from .routing import FlatRoute, list_routes

@@ -9,16 +9,16 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.routing import Mount, Router
 
+from ..current_user import Authenticator
+from ..errors import ConfigurationError, InvalidToken, KeysUnavailable, StoreUnavailable
+from ..events import Client
+from ..kit.auth_kit import AuthKit
+from ..settings import AuthSettings
+from ..tokens.verifier import TokenVerifier
 from .caching import note_cookie, send_cookies
 from .clients import read_client
-from .current_user import Authenticator
 from .entrance import watch_entrance
-from .errors import ConfigurationError, InvalidToken, KeysUnavailable, StoreUnavailable
-from .events import Client
-from .kit.auth_kit import AuthKit
 from .openapi import complete_openapi
-from .settings import AuthSettings
-from .tokens.verifier import TokenVerifier
 from .transports import BearerTransport, CookieTransport, Transport
 
 _STATE = "jwt_auth_kit"

@@ -7,7 +7,7 @@ from unicodedata import category
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from .emails import MAX_EMAIL_LENGTH, check_email
+from ..emails import MAX_EMAIL_LENGTH, check_email
 
 MAX_SENT_LENGTH = 1024
 """Characters of a password or a token that are looked at; new passwords have fewer."""

@@ -10,19 +10,19 @@ from typing import Literal
 
 from fastapi import FastAPI
 
+from ..current_user import Authenticator
+from ..emails import NOBODY
+from ..errors import ConfigurationError, StoreUnavailable
+from ..kit.auth_kit import AuthKit
+from ..passwords.hashers import Argon2Hasher
+from ..settings import unknown_variables
+from ..stores.base import TwinCounter
+from ..stores.memory import MemoryTokenStore, MemoryUserStore
+from ..tokens.verifier import TokenVerifier
 from .cors import REFUSAL, allows_strangers, find_cors
-from .current_user import Authenticator
-from .emails import NOBODY
-from .errors import ConfigurationError, StoreUnavailable
 from .installation import Installation, ensure_installed
-from .kit.auth_kit import AuthKit
 from .operations import find_token_path
-from .passwords.hashers import Argon2Hasher
 from .proxy_signs import find_proxy_sign
-from .settings import unknown_variables
-from .stores.base import TwinCounter
-from .stores.memory import MemoryTokenStore, MemoryUserStore
-from .tokens.verifier import TokenVerifier
 from .transports import CookieTransport
 
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")

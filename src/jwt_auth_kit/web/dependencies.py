@@ -9,9 +9,8 @@ from fastapi import Depends, Security, WebSocket, WebSocketException
 from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection
 
-from .current_user import Authenticator, CurrentUser
-from .decisions import decide_once, decided_first, end_beginning
-from .errors import (
+from ..current_user import Authenticator, CurrentUser
+from ..errors import (
     AuthError,
     ConfigurationError,
     Forbidden,
@@ -22,9 +21,10 @@ from .errors import (
     NotOwner,
     RecentLoginRequired,
 )
-from .events import Client
+from ..events import Client
+from ..kit.auth_kit import AuthKit
+from .decisions import decide_once, decided_first, end_beginning
 from .installation import Credential, find_installation, get_installation
-from .kit.auth_kit import AuthKit
 from .openapi import BearerScheme
 from .overrides import Dependency, call_override, check_override_by
 from .transports import WEBSOCKET_PROTOCOL

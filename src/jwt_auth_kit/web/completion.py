@@ -6,9 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from .bodies import EXAMPLE_PASSWORD, TOKEN_FIELDS, AuthSignedInBody
-from .cross_site import SAFE_METHODS
-from .errors import (
+from ..errors import (
     AuthError,
     AuthErrorBody,
     CrossSiteRequest,
@@ -17,6 +15,9 @@ from .errors import (
     StoreUnavailable,
     error_responses,
 )
+from ..passwords.policy import PasswordPolicy
+from .bodies import EXAMPLE_PASSWORD, TOKEN_FIELDS, AuthSignedInBody
+from .cross_site import SAFE_METHODS
 from .operations import (
     TAGS,
     Place,
@@ -25,7 +26,6 @@ from .operations import (
     list_shown_routes,
     name_operations,
 )
-from .passwords.policy import PasswordPolicy
 from .routing import FlatRoute
 
 SCHEME_NAME = "OAuth2PasswordBearer"

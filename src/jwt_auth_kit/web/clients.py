@@ -6,10 +6,10 @@ from functools import cache
 
 from starlette.requests import HTTPConnection
 
-from .events import Client
-from .networks import IPAddress, parse_address
+from ..events import Client
+from ..networks import IPAddress, parse_address
+from ..settings import Network
 from .peers import get_peer
-from .settings import Network
 
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 

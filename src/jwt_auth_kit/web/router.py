@@ -17,25 +17,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
-from .bodies import (
-    LOGIN_EXAMPLES,
-    PASSWORD_EXAMPLES,
-    REFRESH_EXAMPLES,
-    REGISTER_EXAMPLES,
-    AuthLoginBody,
-    AuthPasswordBody,
-    AuthProfile,
-    AuthRefreshBody,
-    AuthRegisterBody,
-    AuthSessionBody,
-    AuthSessionInfo,
-    AuthSignedInBody,
-)
-from .caching import send_cookies
-from .checks import check_app
-from .cross_site import check_body_type
-from .dependencies import UserDep, get_credential_if_any, refuse
-from .errors import (
+from ..errors import (
     AuthError,
     BodyTooLarge,
     Busy,
@@ -59,7 +41,28 @@ from .errors import (
     WrongTokenType,
     error_responses,
 )
-from .events import Client
+from ..events import Client
+from ..kit.session_manager import SignedIn
+from ..passwords.policy import WeakPassword
+from ..stores.base import MAX_LISTED, User, read_role
+from .bodies import (
+    LOGIN_EXAMPLES,
+    PASSWORD_EXAMPLES,
+    REFRESH_EXAMPLES,
+    REGISTER_EXAMPLES,
+    AuthLoginBody,
+    AuthPasswordBody,
+    AuthProfile,
+    AuthRefreshBody,
+    AuthRegisterBody,
+    AuthSessionBody,
+    AuthSessionInfo,
+    AuthSignedInBody,
+)
+from .caching import send_cookies
+from .checks import check_app
+from .cross_site import check_body_type
+from .dependencies import UserDep, get_credential_if_any, refuse
 from .installation import (
     Credential,
     delete_strays,
@@ -67,7 +70,6 @@ from .installation import (
     get_installation,
     note_refusal,
 )
-from .kit.session_manager import SignedIn
 from .oauth_form import (
     FORM,
     FORM_SCHEMA,
@@ -80,9 +82,7 @@ from .oauth_form import (
 )
 from .openapi import DocumentedRoute, DocumentedRouter
 from .operations import Operation, documented
-from .passwords.policy import WeakPassword
 from .protection import public
-from .stores.base import MAX_LISTED, User, read_role
 from .transports import NO_STORE, BearerTransport, CookieTransport, Transport, carrier_of
 
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")

@@ -7,10 +7,10 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel, PydanticUserError, TypeAdapter
 
-from .errors import ConfigurationError
+from ..errors import ConfigurationError
+from ..settings import AuthSettings
+from ..trusted_values import describe_cure, is_trusted
 from .routing import FlatRoute, list_all_routes
-from .settings import AuthSettings
-from .trusted_values import describe_cure, is_trusted
 
 PARAMETERS = ("path_params", "query_params", "header_params", "cookie_params", "body_params")
 

@@ -10,7 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Host, Mount
 from starlette.types import Receive, Scope, Send
 
-from .errors import ConfigurationError
+from ..errors import ConfigurationError
 from .transports import CookieTransport, Transport
 
 FOREIGN_ORIGINS = (

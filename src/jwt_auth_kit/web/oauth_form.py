@@ -8,8 +8,8 @@ from fastapi import Request, Response
 from pydantic import BaseModel, Field, JsonValue
 from starlette.responses import JSONResponse
 
+from ..kit.session_manager import SignedIn
 from .bodies import EXAMPLE_EMAIL, EXAMPLE_PASSWORD, EXAMPLE_TOKEN, SecretBody
-from .kit.session_manager import SignedIn
 from .transports import NO_STORE
 
 FORM = "application/x-www-form-urlencoded"

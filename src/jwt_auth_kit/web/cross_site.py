@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from starlette.requests import HTTPConnection
 
-from .errors import ConfigurationError, CrossSiteRequest, NotJSON
+from ..errors import ConfigurationError, CrossSiteRequest, NotJSON
 
 JSON = "application/json"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})

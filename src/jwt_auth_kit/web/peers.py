@@ -7,7 +7,7 @@ from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .networks import parse_address
+from ..networks import parse_address
 
 _PEER = "jwt_auth_kit.peer"
 """Where a request keeps the host that connected; None for a unix socket."""

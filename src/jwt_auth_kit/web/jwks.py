@@ -8,8 +8,8 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
+from ..kit.auth_kit import AuthKit
 from .installation import get_installation
-from .kit.auth_kit import AuthKit
 from .openapi import DocumentedRoute, DocumentedRouter
 from .operations import Operation, documented
 from .protection import public

@@ -10,6 +10,9 @@ from typing import Literal, Protocol
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
+from ..errors import ConfigurationError, InvalidToken
+from ..kit.session_manager import SignedIn
+from ..tokens.payloads import HEADER, Carrier
 from .cross_site import (
     JSON,
     check_body_type,
@@ -17,9 +20,6 @@ from .cross_site import (
     check_origin,
     check_trusted_origins,
 )
-from .errors import ConfigurationError, InvalidToken
-from .kit.session_manager import SignedIn
-from .tokens.payloads import HEADER, Carrier
 
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 
