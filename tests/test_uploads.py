@@ -632,6 +632,22 @@ class TestAnUpload:
         assert (answer.status, json.loads(answer.body)) == (401, {"sent": answer.taken})
         assert answer.taken == len(BEFORE + PIECE + PIECE + AFTER)
 
+    async def test_may_be_read_by_a_handler_of_a_mounted_application(self) -> None:
+        app, handled = make_app(), list[int]()
+        between, inner = FastAPI(), make_app()
+        take_form(inner)
+        app.mount("/", between)
+        between.mount("/", inner)
+
+        @inner.exception_handler(401)
+        async def explain(request: Request, error: Exception) -> JSONResponse:
+            handled.append(len(await request.body()))
+            return JSONResponse({}, 401)
+
+        answer = await upload(app)
+
+        assert (answer.status, handled) == (401, [answer.taken])
+
     async def test_is_seen_by_middleware_of_the_application(self) -> None:
         kit = make_kit()
         app = make_app(kit)

@@ -30,6 +30,8 @@ def decided_first(dependency: DependencyT) -> DependencyT:
 
 def begin(scope: Scope, receive: Receive) -> Receive:
     """Return what receives the body of a request, once it is decided who sends it."""
+    # The application around this one would decide by the same route, and refuse a second time.
+    end_beginning(scope)
     beginning = scope[_KEY] = _Beginning(scope, receive)
     return beginning
 
