@@ -132,6 +132,25 @@ async def test_a_login_after_a_lost_epoch_is_good_at_once_and_old_tokens_stay_re
         await site.kit.authenticate(old.tokens.access_token)
 
 
+@pytest.mark.parametrize("ahead", [{"seconds": 0}, {"hours": 2}], ids=["several", "fast clock"])
+async def test_a_lost_epoch_that_was_ahead_of_the_clock_refuses_no_login(
+    site: Site, ahead: dict[str, float]
+) -> None:
+    signed_in = await site.kit.register(EMAIL, PASSWORD)
+    await site.replicate()
+    now = site.clock.now
+    site.clock.advance(**ahead)
+    for _ in range(3):
+        await site.kit.logout_all(str(signed_in.user.id))
+    site.clock.now = now
+
+    await site.fail_over()
+
+    new = await site.kit.login(EMAIL, PASSWORD)
+    await site.use(new)
+    await site.use(await site.rotate(new))
+
+
 async def test_a_process_that_saw_nothing_else_forgets_an_epoch_that_the_store_lost(
     site: Site,
 ) -> None:

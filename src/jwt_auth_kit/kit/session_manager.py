@@ -6,7 +6,7 @@ import logging
 import random
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -292,10 +292,7 @@ class SessionManager:
 
     async def void_access_tokens(self, user_id: str) -> int:
         """Make clients of a user fetch new access tokens; sessions go on. Return the new epoch."""
-        now = self._now()
-        epoch = await self._tokens.void_access_tokens(user_id, now)
-        self._revocations.add_epoch(user_id, epoch, now)
-        return epoch
+        return await self._void(user_id, self._now())
 
     async def aclose(self) -> None:
         """Wait a moment for confirmations that are still being written."""
@@ -377,9 +374,18 @@ class SessionManager:
         A Redis without persistence forgets epochs at a restart, and this process does not. Access
         tokens with what is left would be refused here although their session is good.
         """
-        if epoch >= self._revocations.epoch_of(user_id):
+        newest = self._revocations.epoch_of(user_id)
+        if epoch >= newest:
             return epoch
-        return await self.void_access_tokens(user_id)
+        # Stores take the Unix time for the next epoch. The lost one may be ahead of it: the clock
+        # of another process is fast, or there were several within a second.
+        now = max(self._now(), datetime.fromtimestamp(newest, UTC))
+        return await self._void(user_id, now)
+
+    async def _void(self, user_id: str, now: datetime) -> int:
+        epoch = await self._tokens.void_access_tokens(user_id, now)
+        self._revocations.add_epoch(user_id, epoch, self._now())
+        return epoch
 
     def _start(self, user: User, epoch: int, client: Client) -> Session:
         return Session.start(
