@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import traceback
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -118,3 +119,24 @@ def test_a_url_of_a_synchronous_driver_is_told_what_to_write() -> None:
 
     assert str(caught.value).startswith("sqlite is not an async driver. Write sqlite+aiosqlite://")
     assert "secret-place" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("app.db", "The database URL cannot be read. Write sqlite+aiosqlite:///app.db or"),
+        ("", "The database URL cannot be read."),
+        ("postgres://ann:a-password@db/app", "SQLAlchemy knows no postgres://. Write"),
+        ("sqlite+aiosqlit:///app.db", "SQLAlchemy knows no sqlite+aiosqlit://. Write"),
+        (
+            "mysql+asyncmy://ann:a-password@db/app",
+            "mysql+asyncmy:// needs the package asyncmy: pip install asyncmy",
+        ),
+    ],
+)
+def test_a_url_that_is_no_good_is_told_what_to_write(url: str, message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        prepare_engine(url)
+
+    assert str(caught.value).startswith(message)
+    assert "a-password" not in "".join(traceback.format_exception(caught.value))

@@ -1,14 +1,16 @@
 """Engines that many requests and processes can share: SQLite needs to be told so."""
 
 import sqlite3
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import URL, event, make_url
-from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.exc import ArgumentError, InvalidRequestError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from ..errors import ConfigurationError
 
+URLS = "Write sqlite+aiosqlite:///app.db or postgresql+asyncpg://user@host/database."
 BUSY_TIMEOUT = 5000  # milliseconds
 SQLITE_PRAGMAS = (
     f"PRAGMA busy_timeout = {BUSY_TIMEOUT}",
@@ -44,23 +46,34 @@ def prepare_engine(engine: AsyncEngine | str | URL, **options: Any) -> AsyncEngi
         options: passed to ``create_async_engine`` where *engine* is a URL.
 
     Raises:
-        ConfigurationError: *engine* is synchronous.
+        ConfigurationError: *engine* is synchronous, or no engine can be made from the URL.
     """
     if isinstance(engine, str | URL):
-        driver = make_url(engine).drivername
-        try:
-            engine = create_async_engine(engine, **options)
-        except InvalidRequestError:  # its text shows the driver and not what to write
-            raise ConfigurationError(
-                f"{driver} is not an async driver. Write sqlite+aiosqlite:// "
-                "or postgresql+asyncpg://."
-            ) from None
+        engine = _make_engine(engine, options)
     check_engine(engine)
     target = engine.sync_engine
     is_sqlite = target.dialect.name == "sqlite"
     if is_sqlite and not event.contains(target, "connect", _set_pragmas):
         event.listen(target, "connect", _set_pragmas)
     return engine
+
+
+def _make_engine(url: str | URL, options: Mapping[str, Any]) -> AsyncEngine:
+    """Make an engine; what SQLAlchemy says where it cannot is not what to write instead."""
+    try:
+        driver = make_url(url).drivername
+    except ArgumentError:  # the text may hold a password, so it is not shown
+        raise ConfigurationError(f"The database URL cannot be read. {URLS}") from None
+    try:
+        return create_async_engine(url, **options)
+    except NoSuchModuleError:
+        raise ConfigurationError(f"SQLAlchemy knows no {driver}://. {URLS}") from None
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"{driver}:// needs the package {error.name}: pip install {error.name}"
+        ) from None
+    except InvalidRequestError:
+        raise ConfigurationError(f"{driver} is not an async driver. {URLS}") from None
 
 
 def _set_pragmas(connection: Any, _: object) -> None:
