@@ -64,6 +64,17 @@ async def test_an_operation_ends_while_the_database_is_silent(
     assert caplog.text.count(f"The database failed: no answer in 1.0 seconds. {SILENT}") == 4
 
 
+async def test_connections_that_others_hold_are_named_as_a_cause(engine: AsyncEngine) -> None:
+    held = [await engine.connect() for _ in range(3)]
+
+    with pytest.raises(StoreUnavailable) as caught:
+        await SQLAlchemyTokenStore(engine, timeout=SHORT).epochs("ann")
+
+    assert "hold all connections of the engine's pool" in caught.value.hint
+    for connection in held:
+        await connection.close()
+
+
 async def test_the_store_works_again_with_the_database(
     engine: AsyncEngine, postgresql: servers.PostgreSQL
 ) -> None:

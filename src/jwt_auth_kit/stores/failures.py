@@ -23,7 +23,10 @@ OTHER_LOOP = (
     "The engine was first used in another event loop. Make one engine for each loop (in tests, "
     "for each TestClient), or give the engine poolclass=NullPool."
 )
-SILENT = "The database is silent, or too slow. Is its server running, and can it be reached?"
+SILENT = (
+    "The database is silent, or too slow. Is its server running, and can it be reached? If it is, "
+    "do other parts of the application hold all connections of the engine's pool?"
+)
 CONNECTION_LOST = "The connection was lost. Did the server stop, or something between you and it?"
 STARTING = "The server is starting or stopping. It answers again when that is done."
 STATEMENT_TIMEOUT = "A statement took longer than the server's statement_timeout allows."
