@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 try:
-    import redis  # noqa: F401
+    import redis
 except ModuleNotFoundError:
     raise ImportError(
         'jwt_auth_kit.stores.redis needs redis: pip install "jwt-auth-kit[redis]"'
@@ -28,8 +28,9 @@ from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MaxConnectionsError, RedisClusterException, RedisError
 
-from ..errors import StoreUnavailable
+from ..errors import ConfigurationError, StoreUnavailable
 from ..sessions import TOMBSTONE, Session, SessionChanges
+from ..throttle.redis_failures import describe
 from .base import (
     FEED_LIFE,
     FEED_OVERLAP,
@@ -282,9 +283,13 @@ class RedisTokenStore:
             ``decode_responses``. Configure its timeouts. Commands wait up to five seconds while
             all of its connections are in use.
         prefix: begins every key, so that several applications can share a database.
+
+    Raises:
+        ConfigurationError: *client* is synchronous, or no client at all.
     """
 
     def __init__(self, client: Redis | RedisCluster, *, prefix: str = "auth") -> None:
+        _check_client(client)
         self._client: Any = client
         self._prefix = prefix
         self._turns = Turns(min(MAX_COMMANDS, _max_connections(client)), patience=PATIENCE)
@@ -490,8 +495,9 @@ class RedisTokenStore:
             async with self._turns:
                 return await _once_connected(give_up_at, command, *arguments, **options)
         except FAILURES as error:
-            cure = f" {POOL_EXHAUSTED}" if _is_exhausted(error) else ""
-            logger.error("Redis failed: %s.%s", type(error).__name__, cure)  # noqa: TRY400 (keys)
+            is_exhausted = _is_exhausted(error)
+            cause = f"{type(error).__name__}. {POOL_EXHAUSTED}" if is_exhausted else describe(error)
+            logger.error("Redis failed: %s", cause)  # noqa: TRY400 (keys)
             raise StoreUnavailable from None
 
     def _keys(self, user_id: str) -> "_Keys":
@@ -555,6 +561,17 @@ async def _once_connected(
             if not _is_exhausted(error) or time.monotonic() > give_up_at:
                 raise
         await asyncio.sleep(random.uniform(0.005, 0.02))  # noqa: S311  no secret
+
+
+def _check_client(client: object) -> None:
+    # A wrapper of the application's own is as good.
+    is_synchronous = isinstance(client, redis.Redis | redis.RedisCluster)
+    if is_synchronous or not hasattr(client, "register_script"):
+        kind = "the synchronous one" if is_synchronous else type(client).__name__
+        raise ConfigurationError(
+            f"RedisTokenStore needs a client of redis.asyncio, not {kind}. Make it with "
+            'redis.asyncio.Redis.from_url("redis://localhost:6379/0").'
+        )
 
 
 def _max_connections(client: Any) -> int:

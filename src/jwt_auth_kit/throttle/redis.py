@@ -15,6 +15,7 @@ from limits.storage import storage_from_string
 from ..errors import StoreUnavailable
 from ..event_loops import ByLoop
 from .limits import MAX_NETWORKS, SALT_BYTES, Limit
+from .redis_failures import describe
 
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 
@@ -159,7 +160,7 @@ class RedisLogs:
             async with asyncio.timeout(COMMAND_TIMEOUT), self._clients.here().places:
                 return await command(*arguments, **options)
         except self._failures as error:
-            logger.error("Redis failed: %s", type(error).__name__)  # noqa: TRY400 (keys)
+            logger.error("Redis failed: %s", describe(error))  # noqa: TRY400 (keys)
             raise StoreUnavailable from None
 
     def __repr__(self) -> str:
