@@ -46,6 +46,7 @@ from ..tokens.payloads import HEADER, Carrier
 from ..tokens.rejections import RejectionAlarm
 from .claim_names import check_claim_names
 from .failed_logins import FailedLogins
+from .parts import check_parts
 from .session_manager import SessionManager, SignedIn
 
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")
@@ -82,7 +83,8 @@ class AuthKit:
         clock: tells the moment; another one is for tests.
 
     Raises:
-        ConfigurationError: there is no key, a setting is impossible, or a store lacks a method.
+        ConfigurationError: there is no key, a setting is impossible, a store lacks a method, or
+            an argument is something else.
     """
 
     def __init__(
@@ -100,6 +102,14 @@ class AuthKit:
         scopes: Callable[[Any], Collection[str]] | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
+        check_parts(
+            users=users,
+            tokens=tokens,
+            keys=keys,
+            hasher=hasher,
+            password_policy=password_policy,
+            throttle=throttle,
+        )
         self.settings: AuthSettings = settings or AuthSettings()
         self.now: Callable[[], datetime] = clock
         self.users: UserStore = MemoryUserStore() if users is None else cast("UserStore", users)

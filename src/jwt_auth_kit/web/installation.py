@@ -103,11 +103,10 @@ def install(
         transports: where access tokens are looked for, in order; the first one answers logins.
 
     Raises:
-        ConfigurationError: there is no transport, or a route would read the user from the
-            request.
+        ConfigurationError: there is no transport, an argument is something else, or a route
+            would read the user from the request.
     """
-    if not transports:
-        raise ConfigurationError("install() needs a transport, BearerTransport() for example.")
+    _check_arguments(app, authenticator, transports)
     watch_entrance(app, transports)
     installation = Installation(authenticator, tuple(transports))
     setattr(app.state, _STATE, installation)
@@ -116,6 +115,25 @@ def install(
     setattr(app.router, _STATE, installation)
     _document(app, installation)
     return authenticator
+
+
+def _check_arguments(app: object, authenticator: object, transports: object) -> None:
+    if not isinstance(app, FastAPI):
+        raise ConfigurationError(
+            f"install() takes the FastAPI application first, not {type(app).__name__}. "
+            "Write install(app, kit)."
+        )
+    if isinstance(authenticator, type) or not hasattr(authenticator, "authenticate"):
+        given = getattr(authenticator, "__name__", type(authenticator).__name__)
+        raise ConfigurationError(
+            f"install() cannot use {given} to tell who is asking. Write install(app, AuthKit())."
+        )
+    if not isinstance(transports, Sequence) or isinstance(transports, str):
+        raise ConfigurationError(
+            "transports is a list. Write install(app, kit, transports=[CookieTransport()])."
+        )
+    if not transports:
+        raise ConfigurationError("install() needs a transport, BearerTransport() for example.")
 
 
 def _document(app: FastAPI, installation: Installation) -> None:
