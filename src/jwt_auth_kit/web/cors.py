@@ -48,10 +48,18 @@ def find_cors(app: FastAPI) -> Iterator[CORSMiddleware]:
         make: Any = middleware.cls
         if _is_cors(make):
             yield make(_nothing, *middleware.args, **middleware.kwargs)
-    # `app = CORSMiddleware(app)` leaves no trace in what it wraps.
-    for candidate in gc.get_objects():
-        if _is_cors(type(candidate)) and _leads_to(candidate.app, app):
+    # `app = CORSMiddleware(app)` leaves no trace in what it wraps, but instances refer to their
+    # class. All objects of the process are looked through for that, in C: 50 ms for a million.
+    kinds = set(_list_kinds(CORSMiddleware))
+    for candidate in gc.get_referrers(*kinds):
+        if type(candidate) in kinds and _leads_to(candidate.app, app):
             yield candidate
+
+
+def _list_kinds(kind: type[CORSMiddleware]) -> Iterator[type[CORSMiddleware]]:
+    yield kind
+    for narrower in kind.__subclasses__():
+        yield from _list_kinds(narrower)
 
 
 def _is_cors(kind: Any) -> bool:
