@@ -105,6 +105,7 @@ class AuthKit:
         check_parts(
             users=users,
             tokens=tokens,
+            settings=settings,
             keys=keys,
             hasher=hasher,
             password_policy=password_policy,

@@ -1,6 +1,6 @@
-"""What a kit is made of: a wrong part is refused when the kit is made."""
+"""What a kit is made of, and what its parts may return: something else is refused."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from inspect import getattr_static, isfunction
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ class _Part(NamedTuple):
 PARTS: Mapping[str, _Part] = {
     "users": _Part("get_by_email", "SQLAlchemyUserStore(engine)"),
     "tokens": _Part("list_by_user", "SQLAlchemyTokenStore(engine)"),
+    "settings": _Part("access_ttl", "AuthSettings(access_ttl=timedelta(minutes=10))"),
     "keys": _Part("signer", "KeyRing.from_secret(secret)"),
     "hasher": _Part("verify", "Argon2Hasher()"),
     "password_policy": _Part("check", "PasswordPolicy(min_length=12)"),
@@ -41,3 +42,26 @@ def check_parts(**parts: object) -> None:
 def _is_class(part: object, method: str) -> bool:
     """Tell whether *part* is a class whose *method* needs an object of it."""
     return isinstance(part, type) and isfunction(getattr_static(part, method))
+
+
+def read_scopes(given: object) -> frozenset[str]:
+    """Return the scopes that the application's function gave: a list, or one string of them.
+
+    Raises:
+        ConfigurationError: it gave something else, or a name with white space.
+    """
+    names = given.split() if isinstance(given, str) else given
+    names = [*names] if isinstance(names, Iterable) else [None]
+    if not all(isinstance(name, str) for name in names):
+        raise ConfigurationError(
+            "The function in AuthKit(scopes=...) must return a list of names, and without await, "
+            f"not {type(given).__name__}."
+        )
+    # A token holds them in one string, separated by spaces (RFC 9068 section 2.2.3). A user who
+    # names a team "x admin" must not get the scope admin by a scope such as team:x admin.
+    if any(name.split() != [name] for name in names if name):
+        raise ConfigurationError(
+            "The function in AuthKit(scopes=...) returned a name with white space, which would be "
+            "read as several scopes. Replace it, by a hyphen for example."
+        )
+    return frozenset(name for name in names if name)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from ..current_user import NO_SCOPES
 from ..errors import (
     ExpiredToken,
     InvalidToken,
@@ -39,6 +40,7 @@ from ..tokens.manager import Claims, JWTManager, TokenPair
 from ..tokens.payloads import HEADER, Carrier
 from ..trusted_values import TrustedValue
 from .claim_names import warn_of_missing
+from .parts import read_scopes
 from .revocations import AgingDict, RevocationFeed, RevocationWatch
 
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")
@@ -407,7 +409,7 @@ class SessionManager:
         carrier: Carrier,
         refresh_token: str | None = None,
     ) -> SignedIn:
-        scopes = frozenset(() if self._scopes is None else self._scopes(user))
+        scopes = NO_SCOPES if self._scopes is None else read_scopes(self._scopes(user))
         user_data = {
             "user_id": str(user.id),
             "role": read_role(user),
