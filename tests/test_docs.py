@@ -206,7 +206,7 @@ def test_the_picture_of_the_layers_is_the_one_that_is_tested() -> None:
     picture = next(
         block.text
         for block in read_blocks(PROJECT / "docs" / "design.md")
-        if block.text.startswith("__init__")
+        if block.text.startswith("__main__")
     )
 
     assert [set(line.split()) for line in picture.splitlines()] == LAYERS[::-1]
