@@ -489,6 +489,8 @@ class Users:
     async def get_by_id(self, user_id):
         raise KeyError("postgresql://ada:hunter2@db")
 
+    get_by_email = get_by_id
+
     async def aclose(self):
         Path("closed").write_text("closed")
 

@@ -128,7 +128,10 @@ class TestVectors:
         guessed = {key for key, reason in refused.items() if "can be guessed" in reason}
         unknown = {alg for (alg, _), reason in refused.items() if "is of no use here" in reason}
 
-        assert guessed == {("HS256", "hs256-key")}  # 32 zero bytes
+        assert guessed == {
+            ("HS256", "hs256-key"),  # 32 zero bytes
+            ("HS256", "018c0ae5-4d9b-471b-bfd6-eef314bc7037"),  # RFC 7520 section 3.5 has it
+        }
         assert unknown == {"ES521"}  # no such algorithm
         assert {alg for alg, _ in refused.keys() - guessed} == unknown
 
