@@ -16,7 +16,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from sqlalchemy import Connection, event, text
+from sqlalchemy import AsyncAdaptedQueuePool, Connection, event, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
 
@@ -48,7 +48,7 @@ def url(database: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def engine(database: str, url: str) -> AsyncIterator[AsyncEngine]:
     """An engine with a pool, on empty tables."""
-    engine = create_async_engine(url, pool_size=5)
+    engine = create_async_engine(url, pool_size=5, poolclass=AsyncAdaptedQueuePool)
     if database == "sqlite-wal":
         prepare_engine(engine)
     await create_schema(engine)
