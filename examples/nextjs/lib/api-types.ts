@@ -40,7 +40,7 @@ export interface paths {
      * Sign out
      * @description End the session of the access token, of the refresh token, or of both.
      *
-     * As in RFC 7009 section 2.2, a token that is not valid is no error, a forged one neither.
+     * As in RFC 7009 section 2.2, an invalid token is not an error, not even a forged one.
      */
     post: operations["logout"];
   };
@@ -824,7 +824,7 @@ export interface operations {
    * Sign out
    * @description End the session of the access token, of the refresh token, or of both.
    *
-   * As in RFC 7009 section 2.2, a token that is not valid is no error, a forged one neither.
+   * As in RFC 7009 section 2.2, an invalid token is not an error, not even a forged one.
    */
   logout: {
     requestBody?: {

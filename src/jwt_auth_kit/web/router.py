@@ -382,7 +382,7 @@ async def logout(
 ) -> None:
     """End the session of the access token, of the refresh token, or of both.
 
-    As in RFC 7009 section 2.2, a token that is not valid is no error, a forged one neither.
+    As in RFC 7009 section 2.2, an invalid token is not an error, not even a forged one.
     """
     installation = get_installation(request)
     client = installation.read_client(request)
