@@ -148,7 +148,9 @@ async def test_a_lost_epoch_that_was_ahead_of_the_clock_refuses_no_login(
 
     new = await site.kit.login(EMAIL, PASSWORD)
     await site.use(new)
-    await site.use(await site.rotate(new))
+    rotated = await site.rotate(new)
+    await site.use(rotated)
+    assert (await site.kit.authenticate(rotated.tokens.access_token)).id == str(signed_in.user.id)
 
 
 async def test_a_process_that_saw_nothing_else_forgets_an_epoch_that_the_store_lost(

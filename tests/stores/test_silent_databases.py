@@ -112,7 +112,7 @@ def test_a_program_ends_while_the_database_is_silent(
 ) -> None:
     engine = create_async_engine(postgresql.url(driver))
 
-    async def ask_and_go() -> None:
+    async def ask_and_go() -> set[bool]:
         store = SQLAlchemyTokenStore(engine, timeout=timedelta(hours=1))
         await store.epochs("ann")
         with postgresql.frozen():
@@ -124,8 +124,9 @@ def test_a_program_ends_while_the_database_is_silent(
                 for other in others:  # as asyncio.run does at the end
                     other.cancel()
                 await asyncio.gather(*others, return_exceptions=True)
+        return {task.done() for task in (asking, *others)}
 
-    asyncio.run(ask_and_go())
+    assert asyncio.run(ask_and_go()) == {True}
 
 
 @pytest.mark.parametrize("store", [SQLAlchemyTokenStore, SQLAlchemyUserStore])
