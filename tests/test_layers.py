@@ -14,7 +14,7 @@ import jwt_auth_kit
 ROOT = Path(jwt_auth_kit.__file__).parent
 
 LAYERS = [
-    {"emails", "errors", "event_loops", "networks"},
+    {"emails", "errors", "event_loops", "networks", "redis_failures"},
     {"encoding", "throttle", "trusted_values"},
     {"events", "passwords", "sessions", "settings"},
     {"current_user", "keys", "stores"},

@@ -12,8 +12,8 @@ from redis.exceptions import ResponseError
 
 import servers
 from jwt_auth_kit import ConfigurationError, StoreUnavailable
+from jwt_auth_kit.redis_failures import describe
 from jwt_auth_kit.stores.redis import RedisTokenStore
-from jwt_auth_kit.throttle.redis_failures import describe
 
 
 async def test_a_redis_that_is_away_is_no_empty_one(caplog: pytest.LogCaptureFixture) -> None:

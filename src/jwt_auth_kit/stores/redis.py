@@ -29,8 +29,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MaxConnectionsError, RedisClusterException, RedisError
 
 from ..errors import ConfigurationError, StoreUnavailable
+from ..redis_failures import describe
 from ..sessions import TOMBSTONE, Session, SessionChanges
-from ..throttle.redis_failures import describe
 from .base import (
     FEED_LIFE,
     FEED_OVERLAP,

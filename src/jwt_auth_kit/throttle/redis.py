@@ -14,8 +14,8 @@ from limits.storage import storage_from_string
 
 from ..errors import StoreUnavailable
 from ..event_loops import ByLoop
+from ..redis_failures import describe
 from .limits import MAX_NETWORKS, SALT_BYTES, Limit
-from .redis_failures import describe
 
 logger: logging.Logger = logging.getLogger("jwt_auth_kit")
 
